@@ -1,0 +1,65 @@
+# Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
+# `make` alone lists all targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint types contracts deadcode generate unit e2e seed-100k token clean requirements
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(STAMP): requirements-dev.txt setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3,11) <= sys.version_info[:2] <= (3,13) else "Python 3.11 to 3.13 is needed; PYTHON=… make names another one")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(STAMP) ## build .venv and install the system packages that are missing
+	@deploy/setup-system
+
+run: setup ## start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/python -m deploy.stack
+
+token: ## print a fresh single-use WebSocket token of a demo person (USER=alice)
+	@$(BIN)/python -m deploy.token $(or $(DEMO_USER),alice)
+
+test: setup check unit e2e ## every check and every test
+
+check: $(STAMP) lint types contracts deadcode ## lint, types, import contracts, dead code, generated files
+	$(BIN)/python -m monitoring check
+
+lint: $(STAMP)
+	$(BIN)/ruff check app monitoring deploy tests
+	$(BIN)/ruff format --check app monitoring deploy tests
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports --config setup.cfg
+
+deadcode: $(STAMP)
+	$(BIN)/vulture
+
+generate: $(STAMP) ## write alerts/ and dashboards/ from the SLO specs
+	$(BIN)/python -m monitoring generate
+
+unit: $(STAMP) ## the tests that start no stack
+	$(BIN)/pytest -q -m 'not e2e'
+
+e2e: $(STAMP) ## the tests that start the stack as a user does
+	$(BIN)/pytest -q -m e2e
+
+seed-100k: setup ## time the minting of 100,000 people, devices and tokens
+	$(BIN)/python -m deploy.bench_seed
+
+requirements: $(STAMP) ## compile the pinned requirements anew
+	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.txt setup.cfg
+	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe --extra dev -c requirements.txt -o requirements-dev.txt setup.cfg
+
+clean: ## remove .venv and the data of make run
+	rm -rf $(VENV) .run

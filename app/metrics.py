@@ -1,0 +1,245 @@
+"""Every metric of the messenger, declared once; hot paths count in plain numbers.
+
+`CATALOGUE` is the declaration: name, kind, labels and the label values that exist
+from the start, so that a counter never appears out of nowhere (an `increase` over
+a series born at 40 is 0). The code that counts holds a `Counter`, `Gauge` or
+`Histogram` of this module: attribute access and integer addition, no lock, no
+dictionary look-up by label. A collector turns them into the Prometheus exposition
+when a scrape asks.
+
+All recording happens on the gevent loop's thread, which is why no lock is needed.
+"""
+
+from __future__ import annotations
+
+import bisect
+import gc
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app import __version__
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+PATHS = (
+    "message", "receipt", "read", "typing", "presence", "device", "keys", "to_device", "call", "broadcast", "catch_up",
+)  # fmt: skip
+"""Everything that is fanned out to sockets; the `path` label."""
+
+STAGES = ("validate", "commit", "publish", "relay", "write")
+"""The stretches of one fan-out; the `stage` label."""
+
+FANOUT_SLO_S = 0.25
+"""The latency a delivery must not exceed; a bucket bound lies exactly here (the SLI counts that bucket)."""
+
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, FANOUT_SLO_S, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+FINE_BUCKETS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One metric: what the exposition says of it, and which children it is born with."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    buckets: tuple[float, ...] = ()
+
+
+class Counter:
+    """One child that only grows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, n: float = 1) -> None:
+        self.value += n
+
+
+class Gauge:
+    """One child that is set, or asked for at scrape time through `read`."""
+
+    __slots__ = ("read", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self.read: Callable[[], float] | None = None
+
+    def set(self, value: float) -> None:
+        self.value = value
+
+    def current(self) -> float:
+        return self.value if self.read is None else self.read()
+
+
+class Histogram:
+    """One child with fixed bounds; `observe(x, n)` weighs one value by the n deliveries it stands for."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float, n: int = 1) -> None:
+        self.counts[bisect.bisect_left(self.bounds, value)] += n
+        self.total += value * n
+
+
+Child = Counter | Gauge | Histogram
+
+CATALOGUE: tuple[Spec, ...] = (
+    Spec("ws_connections_active", "gauge", "WebSocket connections open on this node."),
+    Spec("messenger_ws_connects_total", "counter", "WebSocket handshakes and sign-ins by how they ended.",
+         {"result": ("accepted", "refused", "unauthenticated")}),
+    Spec("messenger_ws_closes_total", "counter", "WebSocket connections closed, by close code.",
+         {"code": ("1000", "1001", "1002", "1003", "1006", "1007", "1008", "1009", "1011", "1012",
+                   "4008", "4401", "4402", "4408", "4409", "other")}),
+    Spec("messenger_ws_send_queue_bytes", "gauge", "Bytes waiting in this node's outbound queues."),
+    Spec("messenger_fanout_owed_total", "counter",
+         "Deliveries owed: one per connected device that must hear of an event, counted when the event is committed, "
+         "or once it is overdue without a commit.", {"path": PATHS}),
+    Spec("messenger_fanout_latency_seconds", "histogram",
+         "From receiving an event to handing it to the recipient's socket, weighed by deliveries.",
+         {"path": PATHS}, LATENCY_BUCKETS_S),
+    Spec("messenger_fanout_stage_seconds", "histogram", "Time an event spends in each stage of fan-out.",
+         {"path": PATHS, "stage": STAGES}, FINE_BUCKETS_S),
+    Spec("messenger_fanout_recovered_total", "counter",
+         "Events that the log of commits brought because the bus had not.", {"path": PATHS}),
+    Spec("messenger_fanout_clock_skew_total", "counter",
+         "Events whose latency came out negative, because two nodes' clocks differ."),
+    Spec("messenger_deliveries_settled_total", "counter",
+         "Owed message deliveries whose 30 seconds are over, to devices connected all the while."),
+    Spec("messenger_deliveries_confirmed_total", "counter", "Settled deliveries that the device had acknowledged."),
+    Spec("messenger_requests_total", "counter", "HTTP requests and socket commands by outcome.",
+         {"transport": ("http", "ws"), "outcome": ("ok", "client_error", "server_error")}),
+    Spec("messenger_database_query_seconds", "histogram", "Time of one database call, waiting included.",
+         buckets=FINE_BUCKETS_S),
+    Spec("messenger_redis_command_seconds", "histogram", "Time of one Redis publish.", buckets=FINE_BUCKETS_S),
+    Spec("messenger_loop_lag_seconds", "histogram", "How late the event loop came back to a timer.",
+         buckets=FINE_BUCKETS_S),
+    Spec("messenger_gc_pause_seconds", "histogram", "Time one garbage collection held the process.",
+         buckets=FINE_BUCKETS_S),
+    Spec("messenger_send_batch_rows", "histogram", "Messages in one commit.", buckets=BATCH_BUCKETS),
+    Spec("messenger_send_queue_length", "gauge", "Messages waiting to be committed."),
+    Spec("messenger_database_pool_waiting", "gauge", "Greenlets waiting for a database connection."),
+    Spec("messenger_bus_connected", "gauge", "1 while this node hears the other nodes (always 1 without Redis)."),
+    Spec("messenger_bus_dropped_total", "counter", "Frames the bus did not carry; the log makes them good."),
+    Spec("messenger_log_lag_seconds", "gauge", "Time since the log of commits was last read to its end."),
+    Spec("messenger_sessions_displaced_total", "counter", "Connections closed because their device connected anew."),
+    Spec("messenger_fault_active", "gauge", "1 while a fault switch is on (development only).",
+         {"fault": ("fanout_delay", "fanout_stall")}),
+    Spec("messenger_build_info", "gauge", "Constant 1, labelled with the running version.",
+         {"version": (__version__,), "python": (platform.python_version(),)}),
+)  # fmt: skip
+
+PROCESS_METRICS: dict[str, Kind] = {
+    "process_cpu_seconds_total": "counter",
+    "process_resident_memory_bytes": "gauge",
+    "process_virtual_memory_bytes": "gauge",
+    "process_open_fds": "gauge",
+    "process_max_fds": "gauge",
+    "process_start_time_seconds": "gauge",
+    "python_gc_collections_total": "counter",
+}
+"""What prometheus_client's own collectors add to each node, for those who check metric names."""
+
+
+class Metrics(Collector):
+    """The live numbers of one node: every child of the catalogue, at zero from the start."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, dict[tuple[str, ...], Child]] = {spec.name: _children(spec) for spec in CATALOGUE}
+        self.gauge("messenger_build_info", __version__, platform.python_version()).set(1)
+
+    def counter(self, name: str, *labels: str) -> Counter:
+        """The child of a declared counter; KeyError when it was not declared."""
+        child = self._children[name][labels]
+        assert isinstance(child, Counter)  # noqa: S101  the catalogue is ours: a wrong kind is a programming error
+        return child
+
+    def gauge(self, name: str, *labels: str) -> Gauge:
+        """The child of a declared gauge; KeyError when it was not declared."""
+        child = self._children[name][labels]
+        assert isinstance(child, Gauge)  # noqa: S101
+        return child
+
+    def histogram(self, name: str, *labels: str) -> Histogram:
+        """The child of a declared histogram; KeyError when it was not declared."""
+        child = self._children[name][labels]
+        assert isinstance(child, Histogram)  # noqa: S101
+        return child
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees; called by prometheus_client."""
+        for spec in CATALOGUE:
+            yield _family(spec, self._children[spec.name].items())
+
+
+def _children(spec: Spec) -> dict[tuple[str, ...], Child]:
+    def make() -> Child:
+        if spec.kind == "counter":
+            return Counter()
+        return Gauge() if spec.kind == "gauge" else Histogram(spec.buckets)
+
+    return {values: make() for values in product(*spec.labels.values())}
+
+
+def _family(spec: Spec, children: Iterable[tuple[tuple[str, ...], Child]]) -> Metric:
+    names = list(spec.labels)
+    if spec.kind == "histogram":
+        histograms = HistogramMetricFamily(spec.name, spec.help, labels=names)
+        for values, child in children:
+            assert isinstance(child, Histogram)  # noqa: S101
+            running, buckets = 0, []
+            for bound, count in zip((*child.bounds, float("inf")), child.counts, strict=True):
+                running += count
+                buckets.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
+            histograms.add_metric(list(values), buckets, child.total)
+        return histograms
+    family: CounterMetricFamily | GaugeMetricFamily
+    if spec.kind == "counter":
+        family = CounterMetricFamily(spec.name, spec.help, labels=names)
+    else:
+        family = GaugeMetricFamily(spec.name, spec.help, labels=names)
+    for values, child in children:
+        assert not isinstance(child, Histogram)  # noqa: S101
+        family.add_metric(list(values), child.current() if isinstance(child, Gauge) else child.value)
+    return family
+
+
+def registry_of(metrics: Metrics) -> CollectorRegistry:
+    """A registry that exposes one node's numbers and its process, nothing global."""
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def watch_gc_pauses(histogram: Histogram) -> Callable[[], None]:
+    """Measure each collection until the returned function is called."""
+    started = 0.0
+
+    def note(phase: str, _info: dict[str, int]) -> None:
+        nonlocal started
+        if phase == "start":
+            started = time.perf_counter()
+        else:
+            histogram.observe(time.perf_counter() - started)
+
+    gc.callbacks.append(note)
+    return lambda: gc.callbacks.remove(note)
