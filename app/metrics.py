@@ -126,7 +126,7 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_deliveries_confirmed_total", "counter", "Settled deliveries that the device had acknowledged."),
     Spec("messenger_requests_total", "counter", "HTTP requests and socket commands by outcome.",
          {"transport": ("http", "ws"), "outcome": ("ok", "client_error", "server_error")}),
-    Spec("messenger_database_query_seconds", "histogram", "Time of one database call, waiting included.",
+    Spec("messenger_database_query_seconds", "histogram", "Time of one transaction, waiting for a connection included.",
          buckets=FINE_BUCKETS_S),
     Spec("messenger_redis_command_seconds", "histogram", "Time of one Redis publish.", buckets=FINE_BUCKETS_S),
     Spec("messenger_loop_lag_seconds", "histogram", "How late the event loop came back to a timer.",

@@ -1,0 +1,143 @@
+"""The command line of the messenger."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from dotenv import dotenv_values
+
+from app import __version__, config, migrations, seeding
+from app.errors import AppError, ConfigError
+from app.metrics import Metrics, registry_of
+
+EXIT_CONFIG = 2
+EXIT_FAILED = 1
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Turn our errors into one line each and an exit status: 2 for configuration, 1 for the rest."""
+    try:
+        yield
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            click.echo(f"error: {mistake}", err=True)
+        sys.exit(EXIT_CONFIG)
+    except AppError as error:
+        click.echo(f"error: {error.message}", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+def _load(env_file: Path | None) -> config.Config:
+    # What is set in the environment itself wins over the file.
+    from_file = {k: v for k, v in dotenv_values(env_file).items() if v is not None} if env_file else {}
+    return config.load({**from_file, **os.environ})
+
+
+@click.group()
+@click.version_option(__version__)
+@click.option("--env-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Read settings from this file; the environment wins over it.")  # fmt: skip
+@click.pass_context
+def main(context: click.Context, env_file: Path | None) -> None:
+    """The messenger. Settings come from the environment; .env.production.example explains each."""
+    context.obj = env_file
+
+
+@main.command()
+@click.pass_obj
+def serve(env_file: Path | None) -> None:
+    """Serve HTTP, WebSockets and metrics until SIGTERM."""
+    with reporting():
+        from app.server import serve as run
+
+        run(_load(env_file))
+
+
+@main.group()
+def migrate() -> None:
+    """Bring the database's schema up or down."""
+
+
+@migrate.command("up")
+@click.option("--without-backup", is_flag=True, help="Production only: go on although there is no fresh backup.")
+@click.pass_obj
+def migrate_up(env_file: Path | None, without_backup: bool) -> None:
+    """Apply what is pending. In production a backup younger than an hour must lie in BACKUP_DIR."""
+    with reporting():
+        _echo_steps("applied", migrations.up(_load(env_file), without_backup=without_backup))
+
+
+@migrate.command("down")
+@click.option("--count", default=1, show_default=True, type=click.IntRange(1), help="How many steps to take back.")
+@click.pass_obj
+def migrate_down(env_file: Path | None, count: int) -> None:
+    """Take back the last steps."""
+    with reporting():
+        _echo_steps("taken back", migrations.down(_load(env_file), count))
+
+
+@migrate.command("status")
+@click.pass_obj
+def migrate_status(env_file: Path | None) -> None:
+    """List every step and whether the database has it; exit status 1 while some are pending."""
+    with reporting():
+        steps = migrations.status(_load(env_file))
+    for step in steps:
+        click.echo(f"{'applied' if step.applied else 'pending'}  {step.name}")
+    sys.exit(0 if all(step.applied for step in steps) else EXIT_FAILED)
+
+
+def _echo_steps(verb: str, names: list[str]) -> None:
+    for name in names:
+        click.echo(f"{verb}  {name}")
+    if not names:
+        click.echo("nothing to do")
+
+
+@main.command()
+@click.option("--output", default=".env.production", show_default=True, type=click.Path(path_type=Path))
+def secrets(output: Path) -> None:
+    """Write .env.production with fresh strong secrets (mode 600); never overwrites."""
+    with reporting():
+        config.write_secrets(output)
+    click.echo(f"{output} written; replace the example addresses, passwords and origins in it")
+
+
+@main.command()
+@click.option("--devices", required=True, type=click.IntRange(1, 1_000_000), help="People to make, one device each.")
+@click.option("--tokens", required=True, type=click.Path(path_type=Path), help="New file for one JSON line a device.")
+@click.option("--conversations", default=1, show_default=True, type=click.IntRange(1, 1_000), help="For each device.")
+@click.option("--size", default=2, show_default=True, type=click.IntRange(1, 10_000), help="Members of a conversation.")
+@click.option("--token-ttl", default=86_400, show_default=True, type=click.IntRange(60), help="Seconds.")
+@click.option("--allow-production", is_flag=True, help="Make load people in a production database.")
+@click.pass_obj
+def seed(
+    env_file: Path | None,
+    devices: int,
+    tokens: Path,
+    conversations: int,
+    size: int,
+    token_ttl: int,
+    allow_production: bool,
+) -> None:
+    """Mint people, devices, conversations and tokens in bulk, for load tools."""
+    with reporting():
+        settings = _load(env_file)
+        if settings.production and not allow_production:
+            raise ConfigError(["APP_ENV: is production; --allow-production makes load people there all the same"])
+        made = seeding.seed(settings, seeding.Plan(devices, conversations, size, token_ttl), tokens)
+    click.echo(f"{devices} devices and {made} conversations made; tokens in {tokens}")
+
+
+@main.command()
+def metrics() -> None:
+    """Print the registry in the text exposition format, without a server."""
+    from prometheus_client import generate_latest
+
+    click.echo(generate_latest(registry_of(Metrics())).decode(), nl=False)

@@ -1,0 +1,1 @@
+"""Plain values of the messenger; no input, no output, no clock."""

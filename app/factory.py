@@ -1,0 +1,135 @@
+"""The composition root: every object of a node is made and wired here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
+from flask import Flask
+
+from app.config import Config
+from app.http import admin, auth, base, conversations, health
+from app.metrics import Metrics
+from app.realtime import bus, upkeep
+from app.realtime.committer import Committer
+from app.realtime.cursors import Cursors
+from app.realtime.faults import Faults
+from app.realtime.gateway import Gateway
+from app.realtime.hub import Hub
+from app.realtime.joiner import WORKERS, Joiner
+from app.realtime.outlet import Outlet
+from app.realtime.reconciler import Reconciler
+from app.realtime.session import Gatekeeper
+from app.services.accounts import Accounts
+from app.services.conversations import Conversations
+from app.services.messages import Messages
+from app.services.throttle import Throttle
+from app.services.tokens import Tokens
+from app.store.db import Database
+
+MAX_LOG_LAG_S = 10.0
+RELAXED_POOL_SIZE = 2
+
+
+@dataclass
+class Node:
+    """One node, wired but not running; `serve` starts its parts and stops them."""
+
+    app: Flask
+    metrics: Metrics
+    gatekeeper: Gatekeeper
+    gateway: Gateway
+    cursors: Cursors
+    reconciler: Reconciler
+    bus: bus.Bus
+    databases: tuple[Database, ...]
+    parts: dict[str, Callable[[], None]]
+    greenlets: list[Any] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start every part. Raises Unavailable when the database cannot be reached."""
+        self.reconciler.start()
+        self.greenlets = [gevent.spawn(upkeep.forever(name, run)) for name, run in self.parts.items()]
+
+    def stop(self) -> None:
+        """Stop every part, after the last cursors are written."""
+        gevent.killall(self.greenlets)
+        self.cursors.flush()
+        self.bus.close()
+        for database in self.databases:
+            database.close()
+
+
+def create_node(config: Config) -> Node:
+    """A node for this configuration; opens no connection yet."""
+    metrics = Metrics()
+    db = Database(config.database_url, config.database_pool_size, metrics)
+    relaxed = Database(config.database_url, RELAXED_POOL_SIZE, metrics, relaxed=True)
+    tokens = Tokens(config.jwt_secret, config.access_token_ttl_s)
+    accounts = Accounts(db, tokens, config.refresh_token_ttl_s)
+    messages = Messages(db, relaxed)
+
+    faults = Faults(metrics, allowed=not config.production)
+    hub = Hub(metrics, faults)
+    carrier = _bus(config, hub, metrics)
+    outlet = Outlet(hub, carrier, config.node_id)
+    committer = Committer(messages, hub, outlet, metrics)
+    joiner = Joiner(messages, hub, metrics)
+    cursors = Cursors(messages, outlet)
+    reconciler = Reconciler(messages, hub, metrics)
+    gatekeeper = Gatekeeper(
+        tokens=tokens,
+        hub=hub,
+        committer=committer,
+        joiner=joiner,
+        cursors=cursors,
+        metrics=metrics,
+        send_rate_per_s=config.send_rate_per_s,
+    )
+    gateway = Gateway(gatekeeper, tokens, metrics, config.cors_origin, config.max_connections)
+    metrics.gauge("messenger_bus_connected").read = lambda: float(carrier.connected)
+
+    app = Flask("app", static_folder=None)
+    base.install(app, config, metrics)
+    gateway.init_app(app)
+    for path in ("/ws", "/calls"):
+        gateway.route(path)(gatekeeper.welcome)
+    app.register_blueprint(auth.blueprint(accounts, Throttle(config.auth_attempts_per_minute), config))
+    app.register_blueprint(conversations.blueprint(accounts, Conversations(db, outlet.entries)))
+    app.register_blueprint(admin.blueprint(config, outlet.broadcast, faults.switch))
+    app.register_blueprint(
+        health.blueprint(
+            config.node_id,
+            needed={
+                "drain": lambda: "this node is going away" if gateway.draining else None,
+                "log": lambda: _log_problem(reconciler),
+            },
+            helpful={"bus": lambda: None if carrier.connected else "other nodes are heard through the log only"},
+        )
+    )
+    parts = {
+        "bus": carrier.run,
+        "committer": committer.run,
+        "overdue": committer.watch,
+        "cursors": cursors.run,
+        "reconciler": reconciler.run,
+        "faults": faults.run,
+        "beat": lambda: upkeep.beat(gatekeeper, hub),
+        "settle": lambda: upkeep.settle(messages, hub, metrics),
+        "lag": lambda: upkeep.measure_loop_lag(metrics),
+        "housekeeping": lambda: upkeep.housekeeping(accounts),
+    } | {f"joiner {n}": joiner.run for n in range(WORKERS)}
+    return Node(app, metrics, gatekeeper, gateway, cursors, reconciler, carrier, (db, relaxed), parts)
+
+
+def _bus(config: Config, hub: Hub, metrics: Metrics) -> bus.Bus:
+    if not config.redis_url:
+        return bus.LocalBus()
+    return bus.RedisBus(config.redis_url, config.node_id, lambda frame: bus.hand_on(hub, frame), metrics)
+
+
+def _log_problem(reconciler: Reconciler) -> str | None:
+    lag_s = reconciler.lag_s()
+    return f"the log of commits was last read {lag_s:.0f} s ago" if lag_s > MAX_LOG_LAG_S else None

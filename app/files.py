@@ -1,0 +1,19 @@
+"""Files that hold secrets: new, and readable by their owner only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TextIO
+
+from app.errors import ConfigError
+
+
+def create_private(path: Path) -> TextIO:
+    """Open a new file for writing with mode 600; raises ConfigError when it exists or cannot be made."""
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+    except FileExistsError:
+        raise ConfigError([f"{path}: exists already and is not overwritten; move it away first"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be written: {error.strerror}"]) from None

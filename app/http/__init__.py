@@ -1,0 +1,1 @@
+"""The HTTP API: one blueprint an area. Bodies are typed and checked; errors name the field."""

@@ -1,0 +1,55 @@
+"""For operators: a word to every connection, and the fault switches of development."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from flask import Blueprint, Response, request
+from msgspec import Meta
+
+from app.config import Config
+from app.http.base import answer, body, require_admin
+
+
+class Announcement(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of broadcast."""
+
+    body: Annotated[str, Meta(min_length=1, max_length=4096)] = "test broadcast"
+
+
+class Switches(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of faults: how much later frames leave, or that none leaves."""
+
+    fanout_delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    fanout_stall: bool = False
+
+
+def blueprint(
+    config: Config, broadcast_to_all: Callable[[str], tuple[str, int]], switch_faults: Callable[[int, bool], None]
+) -> Blueprint:
+    """`/test/…`; every route needs ADMIN_TOKEN.
+
+    `broadcast_to_all(body)` returns the word's id and the connections of this node;
+    `switch_faults(delay_ms, stall)` raises NotFound where the switches do not exist.
+    """
+    bp = Blueprint("admin", __name__, url_prefix="/test")
+
+    @bp.before_request
+    def admins_only() -> None:
+        require_admin(config)
+
+    @bp.post("/broadcast")
+    def broadcast() -> Response:
+        form = body(Announcement) if request.content_length else Announcement()
+        word, here = broadcast_to_all(form.body)
+        return answer({"id": word, "node": config.node_id, "connections_here": here})
+
+    @bp.post("/faults")
+    def set_faults() -> Response:
+        form = body(Switches)
+        switch_faults(form.fanout_delay_ms, form.fanout_stall)
+        return answer(form)
+
+    return bp

@@ -1,0 +1,211 @@
+"""What travels in WebSocket text frames: typed commands from clients, typed events to them.
+
+JSON objects told apart by `type`. Decoding checks every field; an error names the field.
+`docs/protocol.md` is the reference, and a test holds it to these classes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.domain.ids import ConversationId, DeviceId, UserId
+from app.domain.log import Entry, Kind
+from app.errors import InvalidRequest
+from app.protocol import frames
+
+MAX_BODY_CHARS = 48 * 1024
+MAX_CURSORS = 500
+"""Cursors in one command; a client with more sends the rest with `sync`."""
+
+_Conv = Annotated[ConversationId, Meta(ge=1, lt=2**53)]
+_Seq = Annotated[int, Meta(ge=0, lt=2**53)]
+_Text = Annotated[str, Meta(min_length=1, max_length=64)]
+_Token = Annotated[str, Meta(min_length=1, max_length=4096)]
+_Cursors = Annotated[dict[_Conv, _Seq], Meta(max_length=MAX_CURSORS)]
+
+# --- commands: what a client may say -----------------------------------------------------------------
+
+
+class Command(Struct, tag_field="type", forbid_unknown_fields=True, gc=False):
+    """Base of everything a client sends."""
+
+
+class Hello(Command, tag="hello"):
+    """First frame of a connection that came without a token in its URL.
+
+    `cursors` maps a conversation to the highest seq this device has applied; conversations left
+    out go on from the server's stored cursor. `epoch` is the one of the last `welcome`.
+    """
+
+    token: _Token
+    cursors: _Cursors = {}
+    epoch: str | None = None
+
+
+class Auth(Command, tag="auth"):
+    """A fresh access token for a live connection, so that it outlives the first."""
+
+    token: _Token
+
+
+class Send(Command, tag="send"):
+    """A message. `id` is the client's, unique for its device for ever: a retry repeats it."""
+
+    id: _Text
+    conv: _Conv
+    body: Annotated[str, Meta(max_length=MAX_BODY_CHARS)]
+
+
+class Delivered(Command, tag="delivered"):
+    """Everything up to these seqs is stored on this device."""
+
+    cursors: _Cursors
+
+
+class Read(Command, tag="read"):
+    """The person has read everything up to `seq`."""
+
+    conv: _Conv
+    seq: _Seq
+
+
+class Sync(Command, tag="sync"):
+    """Bring what lies after these cursors."""
+
+    cursors: _Cursors
+
+
+AnyCommand = Hello | Auth | Send | Delivered | Read | Sync
+
+# --- events: what the server says --------------------------------------------------------------------
+
+
+class ServerEvent(Struct, tag_field="type", omit_defaults=True, gc=False):
+    """Base of everything the server sends."""
+
+
+class Welcome(ServerEvent, tag="welcome"):
+    """Signed in. `ts` is the server's clock; the connection is pinged every `beat_s` seconds."""
+
+    user: UserId
+    device: DeviceId
+    epoch: str
+    beat_s: int
+    ts: float
+
+
+class Ack(ServerEvent, tag="ack"):
+    """The message `id` is committed as `seq` of `conv`; it will reach every member."""
+
+    id: str
+    conv: ConversationId
+    seq: int
+    ts: float
+
+
+class Message(ServerEvent, tag="message"):
+    """A message of a conversation; `ts` is when the server received it (Unix seconds)."""
+
+    conv: ConversationId
+    seq: int
+    id: str
+    sender: UserId
+    device: DeviceId
+    ts: float
+    body: str
+
+
+class Member(ServerEvent, tag="member"):
+    """`user` joined or left; a row of the conversation's log like a message."""
+
+    conv: ConversationId
+    seq: int
+    user: UserId
+    event: str
+    ts: float
+
+
+class Receipt(ServerEvent, tag="receipt"):
+    """A device of `user` has stored everything up to `seq`."""
+
+    conv: ConversationId
+    user: UserId
+    seq: int
+
+
+class ReadMark(ServerEvent, tag="read"):
+    """`user` has read everything up to `seq`."""
+
+    conv: ConversationId
+    user: UserId
+    seq: int
+
+
+class Synced(ServerEvent, tag="synced"):
+    """Everything that was missed has been sent; from here on events are live."""
+
+
+class Resync(ServerEvent, tag="resync"):
+    """This is another database than the client knew: its cursors were set aside, all logs come anew."""
+
+    epoch: str
+
+
+class Broadcast(ServerEvent, tag="broadcast"):
+    """An operator's word to every connection."""
+
+    id: str
+    ts: float
+    body: str
+
+
+class Drain(ServerEvent, tag="drain"):
+    """This node is going away; come back after `retry_after_ms`."""
+
+    retry_after_ms: int
+
+
+class ErrorEvent(ServerEvent, tag="error"):
+    """A command failed; `id` repeats the message id where it had one."""
+
+    code: str
+    detail: str
+    id: str | None = None
+    retry_after_ms: int | None = None
+
+
+_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(text: str) -> AnyCommand:
+    """The command in a text frame; raises InvalidRequest that names the field."""
+    try:
+        command = _decoder.decode(text)
+    except msgspec.DecodeError as error:  # of which ValidationError is a kind
+        raise InvalidRequest(str(error)) from None
+    if isinstance(command, Send) and ("\x00" in command.body or "\x00" in command.id):
+        # PostgreSQL's text cannot hold it, and one such row would fail its whole batch.
+        raise InvalidRequest("NUL is not allowed - at `$.body` or `$.id`")
+    return command
+
+
+def frame(event: ServerEvent) -> bytes:
+    """The WebSocket frame of an event: built once, sent to every socket as it is."""
+    return frames.encode(frames.Opcode.TEXT, _encoder.encode(event))
+
+
+def entry_event(entry: Entry) -> ServerEvent:
+    """How a row of the log is told."""
+    if entry.kind is not Kind.MESSAGE:
+        return Member(entry.conv, entry.seq, entry.user, entry.kind.name.lower(), entry.ts)
+    assert entry.client_id is not None and entry.device is not None and entry.body is not None  # noqa: S101  by schema
+    return Message(entry.conv, entry.seq, entry.client_id, entry.user, entry.device, entry.ts, entry.body)
+
+
+def entry_frame(entry: Entry) -> bytes:
+    """The frame of a row of the log."""
+    return frame(entry_event(entry))

@@ -1,0 +1,161 @@
+"""Group commit: the sends that arrive while one commit runs become the next one.
+
+Read callbacks put a `Pending` into the queue and return; one greenlet commits what waits, at most
+`MAX_BATCH` at a time, in one database call. The ack leaves only after the commit.
+
+A send that is neither committed nor refused within the SLO is counted as owed right then, so that
+a commit path that stands still is seen while it stands, not when it moves again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import gevent
+from gevent.queue import Empty, Full, Queue
+
+from app import logs
+from app.domain.log import Entry, Kind
+from app.errors import AppError, Conflict, Forbidden, Unavailable
+from app.metrics import FANOUT_SLO_S, Metrics
+from app.protocol import wire
+from app.realtime.connection import Connection
+from app.realtime.hub import Hub
+from app.realtime.outlet import Outlet
+from app.services.messages import Messages
+from app.store.messages import Committed, NewMessage
+
+MAX_BATCH = 256
+MAX_WAITING = 10_000
+BUSY_RETRY_MS = 500
+WATCH_S = 0.05
+
+log = logs.get("committer")
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A send on its way; `owed` is how many deliveries were counted before the commit."""
+
+    conn: Connection
+    message: NewMessage
+    arrived: float
+    owed: int = 0
+
+
+class Committer:
+    """One per node."""
+
+    def __init__(self, messages: Messages, hub: Hub, outlet: Outlet, metrics: Metrics) -> None:
+        self._messages = messages
+        self._hub = hub
+        self._outlet = outlet
+        self._queue: Queue[Pending] = Queue(maxsize=MAX_WAITING)
+        self._under_way: list[Pending] = []
+        self._rows = metrics.histogram("messenger_send_batch_rows")
+        self._stage = metrics.histogram("messenger_fanout_stage_seconds", "message", "commit")
+        self._outcomes = {
+            name: metrics.counter("messenger_requests_total", "ws", name)
+            for name in ("ok", "client_error", "server_error")
+        }
+        metrics.gauge("messenger_send_queue_length").read = self._queue.qsize
+
+    def put(self, conn: Connection, message: NewMessage) -> bool:
+        """Take a send; False when too many wait. Called in read callbacks."""
+        try:
+            self._queue.put_nowait(Pending(conn, message, time.perf_counter()))
+        except Full:
+            self._outcomes["server_error"].add()
+            return False
+        return True
+
+    def run(self) -> None:
+        """Commit for ever; a greenlet of its own."""
+        while True:
+            self._under_way = batch = self._next_batch()
+            try:
+                answers = self._messages.commit([pending.message for pending in batch])
+            except AppError as error:
+                self._refuse(batch, error)
+            except Exception:
+                # The node must go on committing; the clients repeat with the same ids.
+                log.exception("commit failed")
+                self._refuse(batch, Unavailable("the message could not be stored; send it again"))
+            else:
+                self._answer(batch, answers)
+            self._under_way = []
+
+    def watch(self) -> None:
+        """Count overdue sends as owed, for ever; a greenlet of its own."""
+        while True:
+            gevent.sleep(WATCH_S)
+            self._count_overdue([*self._under_way, *self._queue.queue], time.time())
+
+    def _next_batch(self) -> list[Pending]:
+        batch = [self._queue.get()]
+        while len(batch) < MAX_BATCH:
+            try:
+                batch.append(self._queue.get_nowait())
+            except Empty:
+                break
+        return batch
+
+    def _count_overdue(self, waiting: Iterable[Pending], now: float) -> None:
+        for pending in waiting:
+            if now - pending.message.ts <= FANOUT_SLO_S:
+                return  # what follows came later
+            if not pending.owed:
+                pending.owed = self._hub.listeners(pending.message.conv)
+                self._hub.owe("message", pending.owed)
+
+    def _answer(self, batch: list[Pending], answers: Sequence[Committed | AppError]) -> None:
+        now = time.perf_counter()
+        self._rows.observe(len(batch))
+        entries: list[Entry] = []
+        owed: list[int] = []
+        for pending, stored in zip(batch, answers, strict=True):
+            self._stage.observe(now - pending.arrived)
+            answer = _judge(stored) if isinstance(stored, Committed) else stored
+            if isinstance(answer, AppError):
+                self._tell_error(pending, answer)
+                continue
+            message = pending.message
+            self._outcomes["ok"].add()
+            pending.conn.send(wire.frame(wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)))
+            if answer.outcome == "new":
+                owed.append(pending.owed)
+                entries.append(
+                    Entry(
+                        message.conv,
+                        answer.seq,
+                        Kind.MESSAGE,
+                        message.user,
+                        answer.ts,
+                        message.device,
+                        message.client_id,
+                        message.body,
+                    )
+                )
+        self._outlet.entries(entries, owed)
+
+    def _refuse(self, batch: list[Pending], error: AppError) -> None:
+        for pending in batch:
+            self._tell_error(pending, error)
+
+    def _tell_error(self, pending: Pending, error: AppError) -> None:
+        server_side = error.http_status >= 500
+        self._outcomes["server_error" if server_side else "client_error"].add()
+        retry = BUSY_RETRY_MS if server_side else None
+        event = wire.ErrorEvent(error.code, error.message, pending.message.client_id, retry)
+        pending.conn.send(wire.frame(event))
+
+
+def _judge(answer: Committed) -> Committed | AppError:
+    """The error that a refused send turns into; a stored one stays what it is."""
+    if answer.outcome == "forbidden":
+        return Forbidden("you are not in this conversation")
+    if answer.outcome == "conflict":
+        return Conflict("this id was used for another message")
+    return answer

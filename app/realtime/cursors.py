@@ -1,0 +1,73 @@
+"""What devices have stored and people have read, written in batches that never delay an ack.
+
+Only the highest seq of each (device, conversation) waits, so a device that acknowledges often
+costs no more than one that acknowledges at the end.
+"""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+
+from app import logs
+from app.domain.ids import ConversationId, DeviceId, UserId
+from app.errors import AppError
+from app.protocol import wire
+from app.realtime.outlet import Outlet
+from app.services.messages import Messages
+
+FLUSH_S = 0.2
+MAX_BATCH = 5_000
+
+log = logs.get("cursors")
+
+
+class Cursors:
+    """One per node."""
+
+    def __init__(self, messages: Messages, outlet: Outlet) -> None:
+        self._messages = messages
+        self._outlet = outlet
+        self._delivered: dict[tuple[DeviceId, ConversationId], int] = {}
+        self._read: dict[tuple[UserId, ConversationId], tuple[int, float]] = {}
+
+    def delivered(self, device: DeviceId, conv: ConversationId, seq: int) -> None:
+        """The device has stored everything through `seq`. Called in read callbacks."""
+        key = (device, conv)
+        self._delivered[key] = max(seq, self._delivered.get(key, 0))
+
+    def read(self, user: UserId, conv: ConversationId, seq: int, now: float) -> None:
+        """The person has read everything through `seq`. Called in read callbacks."""
+        key = (user, conv)
+        self._read[key] = max((seq, now), self._read.get(key, (0, now)))
+
+    def run(self) -> None:
+        """Write for ever; a greenlet of its own."""
+        while True:
+            gevent.sleep(FLUSH_S)
+            try:
+                self.flush()
+            except AppError as error:
+                log.warning("cursors could not be written yet", error=error.message)
+
+    def flush(self) -> None:
+        """Write what waits; what could not be written waits on. Raises AppError."""
+        while self._read:
+            reads, self._read = self._read, {}
+            try:
+                moved = self._messages.read([(user, conv, seq) for (user, conv), (seq, _) in reads.items()])
+            except AppError:
+                self._read = {**reads, **self._read}
+                raise
+            for user, conv, seq in moved:
+                self._outlet.aside("read", conv, wire.ReadMark(conv, user, seq), reads[user, conv][1])
+        while self._delivered:
+            batch = [(key, self._delivered[key]) for key in list(self._delivered)[:MAX_BATCH]]
+            started = time.time()
+            receipts = self._messages.delivered([(device, conv, seq) for (device, conv), seq in batch])
+            for key, seq in batch:
+                if self._delivered.get(key) == seq:
+                    del self._delivered[key]
+            for conv, user, seq in receipts:
+                self._outlet.aside("receipt", conv, wire.Receipt(conv, user, seq), started, but=user)

@@ -1,0 +1,67 @@
+"""Fault switches for rehearsals: fan-out made slow, or stopped. They exist only in development.
+
+What is detained keeps its order and is delivered when its time has come or the switch is
+turned off; nothing is lost, so what the alerts see is exactly a slow or stalled fan-out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from app.errors import NotFound
+from app.metrics import Metrics
+
+
+class Faults:
+    """The switches of one node; all off until `switch`."""
+
+    def __init__(self, metrics: Metrics, *, allowed: bool) -> None:
+        self._allowed = allowed
+        self._delay_s = 0.0
+        self._stalled = False
+        self._detained: deque[tuple[float, Callable[[], None]]] = deque()
+        self._changed = Event()
+        self._gauges = {
+            "fanout_delay": metrics.gauge("messenger_fault_active", "fanout_delay"),
+            "fanout_stall": metrics.gauge("messenger_fault_active", "fanout_stall"),
+        }
+        self.active = False
+        """Whether fan-out must go through `detain`: a switch is on, or something still waits."""
+
+    def switch(self, delay_ms: int, stall: bool) -> None:
+        """Turn the switches; raises NotFound where they do not exist."""
+        if not self._allowed:
+            raise NotFound
+        self._delay_s, self._stalled = delay_ms / 1000, stall
+        self._gauges["fanout_delay"].set(float(delay_ms > 0))
+        self._gauges["fanout_stall"].set(float(stall))
+        self._settle()
+        self._changed.set()
+
+    def detain(self, act: Callable[[], None]) -> None:
+        """Do this later, after everything that was detained before it."""
+        self._detained.append((time.monotonic() + self._delay_s, act))
+        self._changed.set()
+
+    def run(self) -> None:
+        """Release what is due, for ever; a greenlet of its own."""
+        while True:
+            self._changed.wait()
+            self._changed.clear()
+            while self._detained and not self._stalled:
+                due, act = self._detained[0]
+                wait_s = min(due, time.monotonic() + self._delay_s) - time.monotonic()
+                if wait_s > 0:
+                    gevent.sleep(wait_s)
+                    continue
+                self._detained.popleft()
+                act()
+            self._settle()
+
+    def _settle(self) -> None:
+        self.active = bool(self._delay_s or self._stalled or self._detained)

@@ -1,0 +1,170 @@
+"""What a client may say, and what happens then.
+
+`Gatekeeper.received` runs in the event loop's read callback: it decodes, checks the token and the
+rate, and hands the command to the greenlet whose work it is. It never waits and never logs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+
+from app.domain.ids import ConversationId, DeviceId
+from app.domain.people import Identity
+from app.errors import AppError, InvalidRequest, TooMany, Unauthenticated, Unavailable
+from app.metrics import CATALOGUE, Metrics
+from app.protocol import wire
+from app.realtime.committer import BUSY_RETRY_MS, Committer
+from app.realtime.connection import Connection
+from app.realtime.cursors import Cursors
+from app.realtime.hub import Hub, Session
+from app.realtime.joiner import Arrival, CatchUp, Joiner
+from app.services.tokens import Tokens, WsToken
+from app.store.messages import NewMessage
+
+HELLO_DEADLINE_S = 5.0
+BURST = 4
+_CLOSE_CODES = frozenset(next(spec.labels["code"] for spec in CATALOGUE if spec.name == "messenger_ws_closes_total"))
+
+
+class Gatekeeper:
+    """Owner of every connection of this node: knows who may say what."""
+
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        hub: Hub,
+        committer: Committer,
+        joiner: Joiner,
+        cursors: Cursors,
+        metrics: Metrics,
+        send_rate_per_s: int,
+    ) -> None:
+        self._tokens = tokens
+        self._hub = hub
+        self._committer = committer
+        self._joiner = joiner
+        self._cursors = cursors
+        self._send_rate = float(send_rate_per_s)
+        self._validate = metrics.histogram("messenger_fanout_stage_seconds", "message", "validate")
+        self._ok = metrics.counter("messenger_requests_total", "ws", "ok")
+        self._client_error = metrics.counter("messenger_requests_total", "ws", "client_error")
+        self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
+        self._closes = {code: metrics.counter("messenger_ws_closes_total", code) for code in _CLOSE_CODES}
+        self.connections: dict[Connection, None] = {}
+        self.waiting_for_hello: deque[tuple[float, Connection]] = deque()
+        metrics.gauge("ws_connections_active").read = lambda: len(self.connections)
+        metrics.gauge("messenger_ws_send_queue_bytes").read = lambda: sum(c.queued_bytes for c in self.connections)
+
+    def welcome(self, conn: Connection, ws_token: WsToken | None) -> None:
+        """A handshake was made; `ws_token` came in its URL, otherwise `hello` must follow in time."""
+        self.connections[conn] = None
+        if ws_token is None:
+            self.waiting_for_hello.append((time.monotonic() + HELLO_DEADLINE_S, conn))
+        else:
+            self._joiner.put(Arrival(conn, ws_token.identity, {}, None, ws_token))
+            conn.session = ws_token  # nobody says hello twice
+
+    # --- the Owner of connections ---------------------------------------------------------------------
+
+    def received(self, conn: Connection, text: str) -> None:
+        """A text frame came."""
+        arrived = time.perf_counter()
+        try:
+            self._obey(conn, wire.decode(text), arrived)
+        except AppError as error:
+            self._client_error.add()
+            conn.send(wire.frame(wire.ErrorEvent(error.code, error.message)))
+            if error.close_code:
+                conn.close(error.close_code, error.code)
+
+    def flushed(self, stamp: float) -> None:
+        """A queued message has reached the kernel."""
+        self._hub.flushed(stamp)
+
+    def closed(self, conn: Connection, code: int) -> None:
+        """A connection is gone."""
+        self.connections.pop(conn, None)
+        if isinstance(conn.session, Session):
+            self._hub.detach(conn.session)
+        conn.session = None
+        name = str(code)
+        self._closes[name if name in _CLOSE_CODES else "other"].add()
+
+    # --- commands -------------------------------------------------------------------------------------
+
+    def _obey(self, conn: Connection, command: wire.AnyCommand, arrived: float) -> None:
+        session = conn.session
+        if isinstance(command, wire.Hello):
+            self._hello(conn, command)
+        elif not isinstance(session, Session):
+            raise Unauthenticated("say hello first")
+        elif isinstance(command, wire.Send):
+            self._send(session, command, arrived)
+        else:
+            self._note(session, command)
+            self._ok.add()
+
+    def _hello(self, conn: Connection, command: wire.Hello) -> None:
+        if conn.session is not None:
+            raise InvalidRequest("hello was said already")
+        try:
+            identity = self._tokens.check(command.token)
+        except Unauthenticated:
+            self._unauthenticated.add()
+            raise
+        conn.session = identity  # until the joiner puts the session here
+        self._joiner.put(Arrival(conn, identity, command.cursors, command.epoch))
+
+    def _send(self, session: Session, command: wire.Send, arrived: float) -> None:
+        now = time.time()
+        if not _allow(session, self._send_rate, now):
+            self._refuse_send(session, command, TooMany("slow down"), int(1000 / self._send_rate) + 1)
+            return
+        message = NewMessage(command.conv, session.user, session.device, command.id, command.body, now)
+        self._validate.observe(time.perf_counter() - arrived)
+        if not self._committer.put(session.conn, message):
+            self._refuse_send(session, command, Unavailable("busy; send it again"), BUSY_RETRY_MS, counted=True)
+
+    def _refuse_send(
+        self, session: Session, command: wire.Send, error: AppError, retry_after_ms: int, *, counted: bool = False
+    ) -> None:
+        if not counted:
+            self._client_error.add()
+        session.conn.send(wire.frame(wire.ErrorEvent(error.code, error.message, command.id, retry_after_ms)))
+
+    def _note(self, session: Session, command: wire.Auth | wire.Delivered | wire.Read | wire.Sync) -> None:
+        if isinstance(command, wire.Auth):
+            self._renew(session, self._tokens.check(command.token))
+        elif isinstance(command, wire.Delivered):
+            self._delivered(session.device, command.cursors)
+        elif isinstance(command, wire.Read):
+            self._cursors.read(session.user, command.conv, command.seq, time.time())
+        else:
+            self._joiner.put(CatchUp(session, command.cursors))
+
+    @staticmethod
+    def _renew(session: Session, identity: Identity) -> None:
+        if identity.device != session.device:
+            raise Unauthenticated("this token belongs to another device")
+        session.expires_at = max(session.expires_at, identity.expires_at)
+
+    def _delivered(self, device: DeviceId, cursors: Mapping[ConversationId, int]) -> None:
+        for conv, seq in cursors.items():
+            self._cursors.delivered(device, conv, seq)
+
+
+def _allow(session: Session, rate_per_s: float, now: float) -> bool:
+    """Token bucket: `rate_per_s` sends a second, bursts of BURST seconds' worth."""
+    full = rate_per_s * BURST
+    if session.allowance_at:
+        session.allowance = min(full, session.allowance + (now - session.allowance_at) * rate_per_s)
+    else:
+        session.allowance = full
+    session.allowance_at = now
+    if session.allowance < 1:
+        return False
+    session.allowance -= 1
+    return True

@@ -1,0 +1,1 @@
+"""What the messenger does. Services own the transactions; events leave after the commit."""

@@ -1,0 +1,91 @@
+"""Messages: committed in batches, read back in pages, acknowledged by cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.domain.ids import ConversationId, DeviceId, UserId
+from app.domain.log import Entry, Membership
+from app.domain.people import Identity
+from app.errors import InvalidRequest, Unauthenticated
+from app.services.accounts import require_owner
+from app.services.tokens import WsToken
+from app.store import accounts, messages
+from app.store.db import Database
+from app.store.messages import Committed, NewMessage, Want
+
+RECEIPT_GROUP_LIMIT = 32
+"""Larger conversations get no delivery receipts: they would cost more than the messages."""
+SETTLE_AFTER_S = 30.0
+"""A delivery must be acknowledged within this time (the delivery SLO)."""
+
+
+class Messages:
+    """The message path's transactions. `relaxed` is the pool for cursors and read markers."""
+
+    def __init__(self, db: Database, relaxed: Database) -> None:
+        self._db = db
+        self._relaxed = relaxed
+
+    def commit(self, batch: Sequence[NewMessage]) -> list[Committed | InvalidRequest]:
+        """Store a batch in one call; one answer each.
+
+        A row that the database refuses fails alone: the batch is halved until it is found.
+        Raises Unavailable when nothing can be said of the batch; repeating it is safe.
+        """
+        try:
+            with self._db.transaction() as conn:
+                return list(messages.commit_sends(conn, batch))
+        except InvalidRequest as refusal:
+            if len(batch) == 1:
+                return [refusal]
+            middle = len(batch) // 2
+            return self.commit(batch[:middle]) + self.commit(batch[middle:])
+
+    def join(self, identity: Identity, ws_token: WsToken | None = None) -> tuple[str, list[Membership]]:
+        """(epoch, memberships) for a device that connects.
+
+        Burns `ws_token` if that is what it came with. Raises Unauthenticated, DeviceRevoked.
+        """
+        with self._db.transaction() as conn:
+            if ws_token and not accounts.burn_token(conn, ws_token.jti, identity.expires_at):
+                raise Unauthenticated("this token was used before; ask for a new one")
+            require_owner(identity, accounts.owner_of_active_device(conn, identity.device))
+            return messages.epoch(conn), messages.memberships(conn, identity.user, identity.device)
+
+    def memberships(self, identity: Identity) -> list[Membership]:
+        """What this device may see now."""
+        with self._db.transaction() as conn:
+            return messages.memberships(conn, identity.user, identity.device)
+
+    def pages(self, wants: Sequence[Want], limit: int) -> list[Entry]:
+        """At most `limit` log entries for each wish."""
+        with self._db.transaction() as conn:
+            return messages.pages(conn, wants, limit)
+
+    def position(self) -> str:
+        """Where the log is now."""
+        with self._db.transaction() as conn:
+            return messages.position(conn)
+
+    def poll(self, start: str) -> tuple[str, list[Entry]]:
+        """(next position, entries at or past `start`)."""
+        with self._db.transaction() as conn:
+            return messages.poll(conn, start)
+
+    def delivered(
+        self, told: Sequence[tuple[DeviceId, ConversationId, int]]
+    ) -> list[tuple[ConversationId, UserId, int]]:
+        """Move device cursors; returns the receipts worth telling."""
+        with self._relaxed.transaction() as conn:
+            return messages.advance_cursors(conn, told, RECEIPT_GROUP_LIMIT)
+
+    def read(self, told: Sequence[tuple[UserId, ConversationId, int]]) -> list[tuple[UserId, ConversationId, int]]:
+        """Move read markers; returns those that moved."""
+        with self._relaxed.transaction() as conn:
+            return messages.advance_read(conn, told)
+
+    def settle(self, connected: Sequence[tuple[DeviceId, float]], begin: float, end: float) -> tuple[int, int]:
+        """(owed, acknowledged) deliveries of what was received in [begin, end), Unix seconds."""
+        with self._relaxed.transaction() as conn:
+            return messages.settle(conn, connected, begin, end)

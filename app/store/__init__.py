@@ -1,0 +1,1 @@
+"""PostgreSQL: plain named SQL in, domain values out. Only services open transactions."""

@@ -1,0 +1,110 @@
+"""The database pool, transactions, and the one place where driver errors are translated.
+
+Connections are kept in a LIFO queue; who finds it empty waits, at most `WAIT_S`.
+A connection whose call failed or was killed is thrown away: the server may still be
+working on it, and nobody must read that answer as the reply to another question.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+from gevent.queue import Empty, LifoQueue
+
+from app.errors import AppError, Conflict, InvalidRequest, Unavailable
+from app.metrics import Metrics
+
+Connection = psycopg2.extensions.connection
+
+WAIT_S = 5.0
+STATEMENT_TIMEOUT_MS = 5_000
+
+# A forgotten transaction would hold back the log's horizon (its xmin) on every node.
+_SERVER_SETTINGS = (
+    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
+)
+
+
+class Database:
+    """A bounded pool. `relaxed` trades the last instants before a crash for speed
+    (synchronous_commit = off): right for cursors, which clients repeat, never for messages.
+    """
+
+    def __init__(self, url: str, size: int, metrics: Metrics, *, relaxed: bool = False) -> None:
+        self._url = url
+        self._options = _SERVER_SETTINGS + (" -c synchronous_commit=off" if relaxed else "")
+        self._free: LifoQueue[Connection | None] = LifoQueue()
+        for _ in range(size):
+            self._free.put(None)
+        self._seconds = metrics.histogram("messenger_database_query_seconds")
+        self._waiting = metrics.gauge("messenger_database_pool_waiting")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        Raises AppError in place of psycopg2's errors.
+        """
+        started = time.perf_counter()
+        conn = self._take()
+        healthy = False
+        try:
+            with conn:
+                yield conn
+            healthy = True
+        except AppError:
+            healthy = not conn.closed
+            raise
+        except psycopg2.Error as error:
+            raise translate(error) from error
+        finally:
+            self._give_back(conn if healthy else None, conn)
+            self._seconds.observe(time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Close what is idle; what is in use closes when it is given back and thrown away."""
+        with suppress(Empty):
+            while True:
+                if (conn := self._free.get_nowait()) is not None:
+                    conn.close()
+
+    def _take(self) -> Connection:
+        self._waiting.set(self._waiting.value + 1)
+        try:
+            conn: Connection | None = self._free.get(timeout=WAIT_S)
+        except Empty:
+            raise Unavailable("all database connections are in use") from None
+        finally:
+            self._waiting.set(self._waiting.value - 1)
+        if conn is not None and not conn.closed:
+            return conn
+        try:
+            return self._connect()
+        except psycopg2.Error as error:
+            self._free.put(None)
+            raise Unavailable("the database cannot be reached") from error
+
+    def _connect(self) -> Connection:
+        return psycopg2.connect(
+            self._url, options=self._options, application_name="messenger", connect_timeout=3
+        )
+
+    def _give_back(self, kept: Connection | None, conn: Connection) -> None:
+        if kept is None:
+            with suppress(psycopg2.Error):
+                conn.close()
+        self._free.put(kept)
+
+
+def translate(error: psycopg2.Error) -> AppError:
+    """The error of ours that says what the driver's means."""
+    if isinstance(error, psycopg2.errors.UniqueViolation):
+        return Conflict()
+    if isinstance(error, psycopg2.DataError | psycopg2.IntegrityError):
+        return InvalidRequest("the database refused a value")
+    return Unavailable("the database did not answer in time or went away")

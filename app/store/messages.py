@@ -1,0 +1,148 @@
+"""The log of conversations: appended in batches, read in pages, polled by every node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.domain.ids import ConversationId, DeviceId, UserId
+from app.domain.log import Entry, Kind, Membership
+from app.store.db import Connection
+from app.store.queries import Queries
+
+_rows = Queries("messages").rows
+
+Outcome = Literal["new", "known", "conflict", "forbidden"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that waits to be committed; `ts` is when the server received it, in Unix seconds."""
+
+    conv: ConversationId
+    user: UserId
+    device: DeviceId
+    client_id: str
+    body: str
+    ts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of one message of a batch; seq and ts are those of its first commit."""
+
+    outcome: Outcome
+    seq: int
+    ts: float
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    conv, seq, kind, user, ts, device, client_id, body = row
+    return Entry(conv, seq, Kind(kind), user, ts, device, client_id, body)
+
+
+def commit_sends(conn: Connection, batch: Sequence[NewMessage]) -> list[Committed]:
+    """Number and store a batch; one answer for each, in its order."""
+    rows = _rows(
+        conn,
+        "commit_sends",
+        convs=[m.conv for m in batch],
+        users=[m.user for m in batch],
+        devices=[m.device for m in batch],
+        client_ids=[m.client_id for m in batch],
+        bodies=[m.body for m in batch],
+        ts=[m.ts for m in batch],
+    )
+    return [Committed(outcome, seq or 0, ts or 0.0) for _ord, outcome, seq, ts in rows]
+
+
+def append_membership(
+    conn: Connection, conv: ConversationId, kind: Kind, users: Sequence[UserId], first_seq: int, ts: float
+) -> list[Entry]:
+    """Write one joined or left row for each user, from `first_seq` on; the caller holds the conversation."""
+    _rows(conn, "append_membership", conv=conv, kind=int(kind), users=list(users), first_seq=first_seq, ts=ts)
+    return [Entry(conv, first_seq + n, kind, user, ts) for n, user in enumerate(users)]
+
+
+def position(conn: Connection) -> str:
+    """Where the log is now: polls from here on miss nothing that is committed later."""
+    start: str = _rows(conn, "position")[0][0]
+    return start
+
+
+def poll(conn: Connection, start: str) -> tuple[str, list[Entry]]:
+    """(next position, visible entries at or past `start`), ordered by conversation and seq."""
+    rows = _rows(conn, "poll", position=start)
+    return rows[0][0], [_entry(row[1:]) for row in rows if row[1] is not None]
+
+
+def memberships(conn: Connection, user: UserId, device: DeviceId) -> list[Membership]:
+    """What the device may see, and how far it has come."""
+    return [Membership(*row) for row in _rows(conn, "memberships", user=user, device=device)]
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A wish for the rows after `after`, up to `upto` (None: all)."""
+
+    conv: ConversationId
+    after: int
+    upto: int | None
+
+
+def pages(conn: Connection, wants: Sequence[Want], limit: int) -> list[Entry]:
+    """At most `limit` entries for each wish, ordered by conversation and seq."""
+    rows = _rows(
+        conn,
+        "pages",
+        convs=[w.conv for w in wants],
+        after=[w.after for w in wants],
+        upto=[w.upto for w in wants],
+        limit=limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+def advance_cursors(
+    conn: Connection, told: Sequence[tuple[DeviceId, ConversationId, int]], group_limit: int
+) -> list[tuple[ConversationId, UserId, int]]:
+    """Move device cursors forward; returns the receipts worth telling (conversation, user, seq)."""
+    devices, convs, seqs = zip(*told, strict=True)
+    rows = _rows(
+        conn,
+        "advance_cursors",
+        devices=list(devices),
+        convs=list(convs),
+        seqs=list(seqs),
+        group_limit=group_limit,
+    )
+    return [(ConversationId(conv), UserId(user), seq) for conv, user, seq in rows]
+
+
+def advance_read(
+    conn: Connection, told: Sequence[tuple[UserId, ConversationId, int]]
+) -> list[tuple[UserId, ConversationId, int]]:
+    """Move read markers forward; returns those that moved."""
+    users, convs, seqs = zip(*told, strict=True)
+    rows = _rows(conn, "advance_read", users=list(users), convs=list(convs), seqs=list(seqs))
+    return [(UserId(user), ConversationId(conv), seq) for user, conv, seq in rows]
+
+
+def settle(conn: Connection, connected: Sequence[tuple[DeviceId, float]], begin: float, end: float) -> tuple[int, int]:
+    """(owed, acknowledged) deliveries of messages received in [begin, end) to `connected` (device, since)."""
+    rows = _rows(
+        conn,
+        "settle",
+        devices=[device for device, _ in connected],
+        since=[since for _, since in connected],
+        begin=begin,
+        end=end,
+    )
+    return rows[0][0], rows[0][1]
+
+
+def epoch(conn: Connection) -> str:
+    """Which database this is: stored id, system identifier and timeline."""
+    name: str = _rows(conn, "epoch")[0][0]
+    return name

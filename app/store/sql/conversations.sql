@@ -1,0 +1,31 @@
+-- Conversations and who is in them.
+
+-- name: create
+INSERT INTO conversations (title, head) VALUES (%(title)s, %(head)s) RETURNING id
+
+-- name: add_members
+INSERT INTO members (conversation_id, user_id, from_seq)
+SELECT %(conv)s, u, %(from_seq)s FROM unnest(%(users)s::bigint[]) AS u
+
+-- name: lock
+-- Who changes membership holds the conversation, as a send does: their order is the log's order.
+SELECT head FROM conversations c WHERE id = %(conv)s
+  AND EXISTS (SELECT FROM members m WHERE m.conversation_id = c.id AND m.user_id = %(user)s AND m.to_seq IS NULL)
+FOR NO KEY UPDATE
+
+-- name: advance
+UPDATE conversations SET head = head + %(by)s WHERE id = %(conv)s RETURNING head
+
+-- name: end_membership
+UPDATE members SET to_seq = %(to_seq)s WHERE conversation_id = %(conv)s AND user_id = %(user)s AND to_seq IS NULL
+RETURNING user_id
+
+-- name: list
+SELECT c.id, c.title, c.head, m.from_seq, coalesce(r.seq, m.from_seq - 1),
+       (SELECT array_agg(u.name ORDER BY u.name) FROM members o JOIN users u ON u.id = o.user_id
+        WHERE o.conversation_id = c.id AND o.to_seq IS NULL)
+FROM members m
+JOIN conversations c ON c.id = m.conversation_id
+LEFT JOIN read_markers r ON r.conversation_id = c.id AND r.user_id = m.user_id
+WHERE m.user_id = %(user)s AND m.to_seq IS NULL
+ORDER BY c.id

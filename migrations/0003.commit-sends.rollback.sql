@@ -1,0 +1,1 @@
+DROP FUNCTION commit_sends(bigint[], bigint[], bigint[], text[], text[], float8[]);

@@ -1,0 +1,95 @@
+"""The messenger's HTTP API, as far as the platform uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+TIMEOUT_S = 10.0
+
+
+class ApiError(Exception):
+    """The server answered with an error; `status` 0 means that it did not answer."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+
+
+@dataclass(slots=True)
+class Account:
+    """A signed-in device. The tokens change with each refresh."""
+
+    name: str
+    user: int
+    device: int
+    access_token: str
+    refresh_token: str
+
+
+class Api:
+    """One server, addressed as `http://host:port`."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url.rstrip("/")
+
+    @property
+    def ws_url(self) -> str:
+        """Where its WebSocket listens."""
+        return "ws" + self.base_url.removeprefix("http") + "/ws"
+
+    def register(self, name: str, password: str, device_type: str = "WEB", device_name: str = "client") -> Account:
+        """A new person. Raises ApiError (409 when the name is taken)."""
+        return self._sign("/auth/register", name, password, device_type, device_name)
+
+    def login(self, name: str, password: str, device_type: str = "WEB", device_name: str = "client") -> Account:
+        """A new device of a person. Raises ApiError."""
+        return self._sign("/auth/login", name, password, device_type, device_name)
+
+    def refresh(self, account: Account) -> None:
+        """Renew both tokens of `account` in place. Raises ApiError."""
+        tokens = self.call("POST", "/auth/refresh", {"refresh_token": account.refresh_token})
+        account.access_token, account.refresh_token = tokens["access_token"], tokens["refresh_token"]
+
+    def ws_token(self, account: Account) -> str:
+        """A single-use token for the query of a WebSocket URL. Raises ApiError."""
+        token: str = self.call("POST", "/auth/ws-token", token=account.access_token)["token"]
+        return token
+
+    def create_conversation(self, account: Account, members: list[str], title: str | None = None) -> int:
+        """A conversation with the people called `members`; its id. Raises ApiError."""
+        form = {"members": members} | ({"title": title} if title else {})
+        conv: int = self.call("POST", "/api/conversations", form, account.access_token)["id"]
+        return conv
+
+    def conversations(self, account: Account) -> list[dict[str, Any]]:
+        """What `account` is in: dicts with id, title, head, from_seq, read, members. Raises ApiError."""
+        rows: list[dict[str, Any]] = self.call("GET", "/api/conversations", token=account.access_token)["conversations"]
+        return rows
+
+    def call(self, method: str, path: str, form: Any = None, token: str | None = None) -> Any:
+        """One request; its decoded answer. Raises ApiError."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            response = requests.request(method, self.base_url + path, json=form, headers=headers, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            raise ApiError(0, "unreachable", str(error)) from error
+        if response.status_code >= 400:
+            raise ApiError(response.status_code, *_error_of(response))
+        return response.json() if response.content else None
+
+    def _sign(self, path: str, name: str, password: str, device_type: str, device_name: str) -> Account:
+        form = {"name": name, "password": password, "device": {"type": device_type, "name": device_name}}
+        tokens = self.call("POST", path, form)
+        return Account(name, tokens["user"], tokens["device"], tokens["access_token"], tokens["refresh_token"])
+
+
+def _error_of(response: requests.Response) -> tuple[str, str]:
+    try:
+        answer = response.json()
+        return str(answer["code"]), str(answer["message"])
+    except (ValueError, KeyError, TypeError):
+        return "unknown", response.text[:200]
