@@ -74,7 +74,7 @@ class Socket:
         try:
             self._ws.close(timeout=2)
         except (OSError, websocket.WebSocketException):
-            self._ws.shutdown()
+            self._ws.shutdown()  # type: ignore[no-untyped-call]
         self.closed.wait(timeout=3)
 
     def _expect_welcome(self) -> Event:

@@ -1,0 +1,140 @@
+"""`python -m deploy.stack`: start everything, say where it is, stop everything on Ctrl-C.
+
+PostgreSQL is started before and stopped after the supervisor's processes. Everything runs on
+loopback; the output of each process goes to a file of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from honcho.manager import Manager
+
+from deploy.stack import database, prepare, processes, settings
+from deploy.stack.wait import answers
+
+READY_LIMIT_S = 90.0
+
+
+def main() -> int:
+    """Run until a signal; the exit status is 0 when that was what ended it."""
+    # Until the supervisor installs its own, a signal must still stop the database.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        where = settings.load(os.environ)
+        settings.require_free(where.ports, redis=not where.redis_url and settings.find("redis-server") is not None)
+        return _run(where)
+    except settings.StackError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def _run(where: settings.Settings) -> int:
+    prepare.folders(where)
+    secrets = prepare.make_secrets(where)
+    demo = prepare.write_demo_accounts(where, secrets["demo-password"])
+    prepare.write_monitoring_yaml(where)
+    server: Any = None if where.database_url else database.start(where.folder / "postgres")
+    try:
+        database_url = where.database_url or server.get_uri()
+        _migrate(database_url, secrets)
+        _generate(where)
+        return _supervise(where, processes.every(where, secrets, database_url, demo))
+    finally:
+        if server is not None:
+            server.stop()
+
+
+def _migrate(database_url: str, secrets: Mapping[str, str]) -> None:
+    env = os.environ | {"DATABASE_URL": database_url, "JWT_SECRET": secrets["jwt-secret"]}
+    _command([sys.executable, "-m", "app", "migrate", "up"], env)
+
+
+def _generate(where: settings.Settings) -> None:
+    command = ["generate", "--config", str(where.monitoring_yaml), "--env", prepare.ENVIRONMENT]
+    _command([sys.executable, "-m", "monitoring", *command], dict(os.environ))
+
+
+def _command(command: list[str], env: dict[str, str]) -> None:
+    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=settings.PROJECT, check=False)
+    if done.returncode:
+        raise settings.StackError(f"{' '.join(command[1:])} failed:\n{done.stdout}{done.stderr}")
+
+
+def _supervise(where: settings.Settings, wanted: list[processes.Process]) -> int:
+    manager = Manager()
+    for process in wanted:
+        env = os.environ | {"PYTHONUNBUFFERED": "1"} | process.env
+        manager.add_process(
+            process.name, process.shell(where.logs / f"{process.name}.log"), env=env, cwd=settings.PROJECT
+        )
+    threading.Thread(target=_announce, args=(where,), daemon=True).start()
+    manager.loop()
+    # 128 + signal: somebody asked for the end. Anything else is a process that ended by itself.
+    stopped_by_us = manager.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    if not stopped_by_us:
+        print(f"a process ended by itself; its last words are in {where.logs}", file=sys.stderr)
+    return 0 if stopped_by_us else 1
+
+
+def _announce(where: settings.Settings) -> None:
+    """Print the table once everything answers."""
+    ports = where.ports
+    urls = [
+        f"{where.app_url}/health/ready",
+        f"http://127.0.0.1:{ports.prometheus_port}/-/ready",
+        f"http://127.0.0.1:{ports.alertmanager_port}/-/ready",
+        f"http://127.0.0.1:{ports.oncall_port}/health",
+        f"http://127.0.0.1:{ports.probe_metrics_port}/metrics",
+    ]
+    deadline = time.monotonic() + READY_LIMIT_S
+    waiting = urls
+    while waiting and time.monotonic() < deadline:
+        waiting = [url for url in waiting if not answers(url)]
+        time.sleep(0.2)
+    for url in waiting:
+        print(f"{url} does not answer; see {where.logs}", flush=True)
+    if not waiting:
+        print(table(where), flush=True)
+
+
+def table(where: settings.Settings) -> str:
+    """What runs where, and how to log in."""
+    ports, secrets = where.ports, where.secrets
+    dashboard = where.folder / "dashboards"
+    rows = [
+        ("messenger", where.app_url, "health: /health, /health/ready; WebSocket: /ws, /calls"),
+        ("its metrics", f"http://127.0.0.1:{ports.metrics_port}/metrics", ""),
+        ("prometheus", f"http://127.0.0.1:{ports.prometheus_port}", "targets: /targets, alerts: /alerts"),
+        (
+            "alertmanager",
+            f"http://127.0.0.1:{ports.alertmanager_port}",
+            "no page of its own on Debian; API: /api/v2/alerts",
+        ),
+        ("on call", f"http://127.0.0.1:{ports.oncall_port}", f"user oncall, password in {secrets / 'oncall-password'}"),
+        (
+            "probe",
+            f"http://127.0.0.1:{ports.probe_metrics_port}/metrics",
+            f"a canary every {where.probe_interval_s:g} s",
+        ),
+        ("dashboards", str(dashboard), "JSON for Grafana, data from the Prometheus above"),
+        ("demo people", ", ".join(prepare.DEMO_PEOPLE), f"password in {secrets / 'demo-password'}"),
+        ("logs", str(where.logs), "one file a process"),
+    ]
+    width = [max(len(row[n]) for row in rows) for n in (0, 1)]
+    lines = [f"  {name:<{width[0]}}  {place:<{width[1]}}  {note}".rstrip() for name, place, note in rows]
+    talk = f'npx -y wscat -c "ws://127.0.0.1:{ports.port}/calls?token=$(make -s token)"'
+    return "\n".join(["", *lines, "", f"  talk to it:   {talk}", "  stop it:      Ctrl-C", ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What must lie on the disk before the processes start: folders, secrets, the stack's monitoring.yaml."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.stack.settings import PROJECT, Settings
+
+ENVIRONMENT = "development"
+DEMO_PEOPLE = ("alice", "bob", "carol")
+SECRET_NAMES = ("jwt-secret", "admin-token", "webhook-token", "oncall-password", "demo-password")
+
+
+def folders(settings: Settings) -> None:
+    """Make the stack's folders; secrets are for the owner only."""
+    for name in ("prometheus", "alertmanager", "redis"):
+        (settings.folder / name).mkdir(parents=True, exist_ok=True)
+    settings.logs.mkdir(exist_ok=True)
+    settings.secrets.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_secrets(settings: Settings) -> dict[str, str]:
+    """The stack's secrets by name, made on the first start and kept."""
+    return {name: _keep(settings.secrets / name) for name in SECRET_NAMES}
+
+
+def _keep(path: Path) -> str:
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(36))
+    return path.read_text()
+
+
+def write_demo_accounts(settings: Settings, password: str) -> Path:
+    """A file that tells demo traffic and `make token` who the demo people are and where."""
+    path = settings.secrets / "demo.json"
+    path.write_text(json.dumps({"url": settings.app_url, "people": DEMO_PEOPLE, "password": password}))
+    path.chmod(0o600)
+    return path
+
+
+def write_monitoring_yaml(settings: Settings) -> None:
+    """The configuration that this stack's rules, alerts and boards are generated from."""
+    settings.monitoring_yaml.write_text(yaml.safe_dump(monitoring_config(settings), sort_keys=False))
+
+
+def monitoring_config(settings: Settings) -> dict[str, Any]:
+    """The stack as monitoring.yaml describes it; monitoring/monitoring.yaml explains the keys."""
+    ports = settings.ports
+
+    def here(port: int) -> str:
+        return f"127.0.0.1:{port}"
+
+    return {
+        "service": "messenger",
+        "specs": [str(PROJECT / "monitoring" / "slos")],
+        "mixins": ["messenger"],
+        "outputs": {"alerts": "alerts", "dashboards": "dashboards"},
+        "links": {
+            # Nothing serves these two in development: read the one in docs/runbooks, import the other into a Grafana.
+            "runbooks": "http://localhost:3000/runbooks/",
+            "dashboards": "http://localhost:3000/d/",
+        },
+        "environments": {
+            ENVIRONMENT: {
+                "scrape_interval": settings.scrape_interval,
+                "evaluation_interval": settings.scrape_interval,
+                "window_divisor": settings.window_divisor,
+                "jobs": {
+                    "secure-messenger": [here(ports.metrics_port)],
+                    "messenger-probe": [here(ports.probe_metrics_port)],
+                    "oncall": [here(ports.oncall_port)],
+                    "prometheus": [here(ports.prometheus_port)],
+                    "alertmanager": [here(ports.alertmanager_port)],
+                },
+                "prometheus": {
+                    "url": f"http://{here(ports.prometheus_port)}",
+                    "retention": "35d",
+                    "resend_delay": "15s",
+                },
+                "alertmanager": {
+                    "targets": [here(ports.alertmanager_port)],
+                    "group_wait": settings.alertmanager_wait,
+                    "group_interval": settings.alertmanager_wait,
+                    "repeat_interval": "4h",
+                    "watchdog_interval": "1m",
+                },
+                "receivers": {
+                    "oncall": {
+                        "url": f"http://{here(ports.oncall_port)}/alertmanager",
+                        "credentials_file": str(settings.secrets / "webhook-token"),
+                    }
+                },
+            }
+        },
+    }

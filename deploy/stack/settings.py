@@ -1,0 +1,132 @@
+"""Where the stack's parts listen and keep their data; each can be moved by an environment variable."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class StackError(Exception):
+    """The stack cannot start; the text says what to do, one line a problem."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Every port of the stack, all on loopback. The environment variable is the name in capitals."""
+
+    port: int = 3001
+    metrics_port: int = 9090
+    redis_port: int = 6380
+    prometheus_port: int = 9091
+    alertmanager_port: int = 9093
+    oncall_port: int = 9095
+    probe_metrics_port: int = 9096
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `make run` can be told. Durations as Prometheus writes them."""
+
+    ports: Ports
+    folder: Path
+    database_url: str | None
+    redis_url: str | None
+    scrape_interval: str
+    window_divisor: int
+    alertmanager_wait: str
+    traffic_per_s: float
+    probe_interval_s: float
+
+    @property
+    def logs(self) -> Path:
+        """One file a process."""
+        return self.folder / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        """Passwords and tokens of this stack, made on the first start."""
+        return self.folder / "secrets"
+
+    @property
+    def monitoring_yaml(self) -> Path:
+        """What rules, alerts and boards of this stack are generated from."""
+        return self.folder / "monitoring.yaml"
+
+    @property
+    def app_url(self) -> str:
+        """The messenger."""
+        return f"http://127.0.0.1:{self.ports.port}"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings in `environ`. Raises StackError naming every variable that does not fit."""
+    problems: list[str] = []
+
+    def number(key: str, default: float) -> float:
+        text = environ.get(key, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            problems.append(f"{key}: is {text!r}, expected a number")
+            return default
+        if value <= 0:
+            problems.append(f"{key}: is {text}, expected more than 0")
+        return value
+
+    ports = Ports(**{f.name: int(number(f.name.upper(), float(f.default))) for f in fields(Ports)})  # type: ignore[arg-type]
+    settings = Settings(
+        ports=ports,
+        folder=Path(environ.get("RUN_DIR", PROJECT / ".run")).resolve(),
+        database_url=environ.get("DATABASE_URL") or None,
+        redis_url=environ.get("REDIS_URL") or None,
+        scrape_interval=environ.get("SCRAPE_INTERVAL", "5s"),
+        window_divisor=int(number("WINDOW_DIVISOR", 1)),
+        alertmanager_wait=environ.get("ALERTMANAGER_WAIT", "10s"),
+        traffic_per_s=number("TRAFFIC_PER_S", 5),
+        probe_interval_s=number("PROBE_INTERVAL_S", 5),
+    )
+    if problems:
+        raise StackError("\n".join(problems))
+    return settings
+
+
+def require_free(ports: Ports, *, redis: bool) -> None:
+    """Raise StackError that names every port somebody else listens on."""
+    taken = []
+    for field in fields(ports):
+        port = getattr(ports, field.name)
+        if (field.name != "redis_port" or redis) and not _is_free(port):
+            key = field.name.upper()
+            taken.append(f"port {port} is taken ({key}); stop who listens there, or start with {key}=… make run")
+    if taken:
+        raise StackError("\n".join(taken))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def find(*names: str) -> str | None:
+    """The first of these programs that the machine has; /usr/sbin counts, also for plain users."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def require(package: str, *names: str) -> str:
+    """Like `find`, or StackError that names the Debian package."""
+    found = find(*names)
+    if found is None:
+        raise StackError(f"{names[0]} is missing; `make setup` installs it (Debian package {package})")
+    return found

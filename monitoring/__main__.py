@@ -1,0 +1,133 @@
+"""The command line of the platform: `python -m monitoring COMMAND`.
+
+Exit statuses a pipeline can use: 0 all is well, 1 `check` found something, 2 a
+mistake in the command, the config or a spec.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from monitoring import check as checking
+from monitoring import config as configuration
+from monitoring import generate as generating
+from monitoring.errors import MonitoringError
+from monitoring.paths import shown
+
+DEFAULT_CONFIG = Path(__file__).with_name("monitoring.yaml")
+
+LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "probe": ("monitoring.probes.command:probe", "Send canary messages between two clients and measure them."),
+    "oncall": ("monitoring.oncall.command:oncall", "Receive alerts from Alertmanager, keep and show them."),
+}
+"""Commands that are imported only when they run: name -> (module:object, help of one line)."""
+
+
+class LazyGroup(click.Group):
+    """A group whose slow or broken commands cannot hurt the others, and whose errors are sentences."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, the lazy ones by name only."""
+        return sorted([*super().list_commands(ctx), *LAZY_COMMANDS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """For listings: a lazy command is only its line of help."""
+        if cmd_name in LAZY_COMMANDS:
+            return click.Command(cmd_name, help=LAZY_COMMANDS[cmd_name][1])
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """For running: here a lazy command is imported."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name and name in LAZY_COMMANDS:
+            module, _, attribute = LAZY_COMMANDS[name][0].partition(":")
+            command = getattr(importlib.import_module(module), attribute)
+        return name, command, rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; what a user can mend is printed without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except MonitoringError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(error.exit_status)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """One set of SLO specs in; rules, alerts and dashboards out.
+
+    \b
+    A day's work:
+      edit monitoring/slos/*.yaml         change or add an objective
+      python -m monitoring generate       write alerts/ and dashboards/
+      python -m monitoring check          what CI runs: is everything up to date?
+
+    Every mistake is told as FILE:LINE: message. Exit status: 0 all is well,
+    1 `check` found something, 2 a mistake in the command, the config or a spec.
+    """
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    config = click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=DEFAULT_CONFIG,
+        show_default="monitoring.yaml beside this package",
+        help="Which monitoring.yaml to read; its paths are relative to itself.",
+    )
+    environment = click.option(
+        "--env",
+        "environment",
+        default="production",
+        show_default=True,
+        help="Which of its environments to generate for.",
+    )
+    return config(environment(command))
+
+
+@main.command()
+@_options
+def generate(config_path: Path, environment: str) -> None:
+    """Write rules, alerts, configuration and dashboards.
+
+    Files that are right already are not touched. A file that an earlier run
+    generated, and that no spec asks for any more, is removed; others never are.
+    """
+    wanted = generating.plan(configuration.load(config_path, environment))
+    done = generating.write(wanted)
+    for word, paths in (("new", done.missing), ("renewed", done.stale), ("removed", done.orphan)):
+        for path in paths:
+            click.echo(f"{word}: {shown(path)}")
+    click.echo(f"{len(wanted.files)} files are up to date")
+
+
+@main.command()
+@_options
+def check(config_path: Path, environment: str) -> None:
+    """Tell whether everything generated is up to date and makes sense.
+
+    Rebuilds all files in memory and prints what is missing, stale or an orphan;
+    then looks at the rules and dashboards themselves. Changes nothing. Exit
+    status 1 when there is anything to tell.
+    """
+    wanted = generating.plan(configuration.load(config_path, environment))
+    found = checking.problems(wanted)
+    for line in found:
+        click.echo(line, err=True)
+    if found:
+        sys.exit(1)
+    click.echo(f"{len(wanted.files)} generated files are up to date")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What a board asks Prometheus, with its variables put in: for tests, checks and a preview."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_VARIABLE = re.compile(r"\$(?P<plain>\w+)|\$\{(?P<braced>\w+)(?::\w+)?\}|\[\[(?P<old>\w+)(?::\w+)?\]\]")
+
+
+@dataclass(frozen=True)
+class PanelQuery:
+    """One query of one panel, ready to be asked."""
+
+    panel_title: str
+    ref_id: str
+    expr: str
+
+
+def panel_queries(board_json: Mapping[str, Any], *, rate_interval: str, job: str, instance: str) -> list[PanelQuery]:
+    """Every query of a dashboard, as Grafana would send it.
+
+    `job` and `instance` are regular expressions; `rate_interval` is a Prometheus
+    duration of at least four scrapes.
+    """
+    values = {"job": job, "instance": instance, "__rate_interval": rate_interval}
+    return [
+        PanelQuery(panel["title"], target["refId"], substitute(target["expr"], values))
+        for panel in all_panels(board_json)
+        for target in panel.get("targets", ())
+    ]
+
+
+def all_panels(board_json: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Every panel, those inside collapsed rows too."""
+    for panel in board_json.get("panels", ()):
+        yield panel
+        yield from all_panels(panel)
+
+
+def variables_in(text: str) -> set[str]:
+    """The names of the variables a text uses.
+
+    >>> sorted(variables_in('up{job=~"$job",a="${b:regex}"}[$__range]'))
+    ['__range', 'b', 'job']
+    """
+    return {_name(found) for found in _VARIABLE.finditer(text)}
+
+
+def substitute(expr: str, values: Mapping[str, str]) -> str:
+    """The expression with the variables that have a value; others are left as they are."""
+    return _VARIABLE.sub(lambda found: values.get(_name(found), found.group()), expr)
+
+
+def _name(found: re.Match[str]) -> str:
+    return found["plain"] or found["braced"] or found["old"]

@@ -1,0 +1,77 @@
+"""Whether what is on disk is what the specs say, and whether that makes sense.
+
+Everything is rebuilt in memory and compared; then the rules and the boards
+themselves are looked at. Pure but for reading the files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from monitoring.boards.queries import panel_queries
+from monitoring.boards.validate import findings
+from monitoring.errors import PromqlError
+from monitoring.generate import Plan, changes
+from monitoring.paths import shown
+from monitoring.promql import uses
+from monitoring.rules.model import Alert, Recording, RuleFile
+
+RECORDED_PREFIX = "slo:"
+
+
+def problems(wanted: Plan) -> list[str]:
+    """Everything wrong, a line each; empty when all is well. Raises CannotWriteError."""
+    return [*_differences(wanted), *_rule_problems(wanted.rules), *_board_problems(wanted)]
+
+
+def _differences(wanted: Plan) -> Iterator[str]:
+    todo = changes(wanted)
+    yield from (f"{shown(path)}: missing; `python -m monitoring generate` writes it" for path in todo.missing)
+    yield from (f"{shown(path)}: stale; `python -m monitoring generate` renews it" for path in todo.stale)
+    yield from (f"{shown(path)}: orphan; `python -m monitoring generate` removes it" for path in todo.orphan)
+
+
+def _rule_problems(files: Iterable[RuleFile]) -> Iterator[str]:
+    rules = [(file.name, rule) for file in files for rule in file.rules()]
+    series = Counter(
+        (rule.record, tuple(sorted(rule.labels.items()))) for _, rule in rules if isinstance(rule, Recording)
+    )
+    yield from (f"{name}{dict(labels)} is recorded {n} times" for (name, labels), n in series.items() if n > 1)
+    recorded = {name for name, _ in series}
+    for file, rule in rules:
+        name = rule.record if isinstance(rule, Recording) else rule.alert
+        yield from (f"rules/{file}.yml: {name}: {problem}" for problem in _expression_problems(rule.expr, recorded))
+        if isinstance(rule, Alert) and "runbook_url" not in rule.annotations:
+            yield f"rules/{file}.yml: {name}: no runbook_url"
+
+
+def _board_problems(wanted: Plan) -> Iterator[str]:
+    recorded = {rule.record for file in wanted.rules for rule in file.rules() if isinstance(rule, Recording)}
+    titles: dict[str, Path] = {}
+    for path, content in wanted.files.items():
+        if path.suffix != ".json":
+            continue
+        board = json.loads(content)
+        yield from (f"{shown(path)}: {finding}" for finding in findings(board))
+        # Grafana only logs that a title is taken, and then shows one of the two boards.
+        first = titles.setdefault(board["title"], path)
+        if first != path:
+            yield f"{shown(path)}: the title {board['title']!r} is that of {shown(first)} too"
+        for query in panel_queries(board, rate_interval="5m", job=".+", instance=".+"):
+            for problem in _expression_problems(query.expr, recorded):
+                yield f"{shown(path)}: {query.panel_title} {query.ref_id}: {problem}"
+
+
+def _expression_problems(expr: str, recorded: set[str]) -> Iterator[str]:
+    """What does not parse, and what reads a recorded series that nothing records."""
+    try:
+        names = {use.selector.name for use in uses(expr)}
+    except PromqlError as error:
+        yield str(error)
+        return
+    for name in sorted(names):
+        if name.startswith(RECORDED_PREFIX) and name not in recorded:
+            yield f"reads {name}, which no rule records"

@@ -1,0 +1,168 @@
+"""Everything that is generated: first as bytes in memory, then on disk.
+
+`plan` decides and touches nothing but the specs it reads; `write` is the only effect.
+Each output folder has a MANIFEST.sha256 of what was generated there. It is how a file
+whose spec is gone is recognised: only what the manifest lists, unchanged, is removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitoring.alerting import alertmanager, prometheus
+from monitoring.boards import grafana, provisioning
+from monitoring.config import Config
+from monitoring.errors import CannotWriteError, OutOfRangeError
+from monitoring.generatedyaml import dump, made_from
+from monitoring.maths.durations import Duration
+from monitoring.mixins import MIXINS
+from monitoring.rules import platform
+from monitoring.rules.build import slo_file
+from monitoring.rules.model import RuleFile
+from monitoring.spec import reader
+from monitoring.spec.model import Slo
+
+MANIFEST = "MANIFEST.sha256"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What should be on disk. `files` has the manifests too; `rules` is what the rule files say."""
+
+    files: Mapping[Path, bytes]
+    rules: tuple[RuleFile, ...]
+    folders: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How the disk differs from a plan."""
+
+    missing: tuple[Path, ...]
+    stale: tuple[Path, ...]
+    orphan: tuple[Path, ...]
+
+
+def plan(config: Config) -> Plan:
+    """All files of one environment. Raises SpecError, ConfigError, BoardError."""
+    slos = reader.load(config.specs)
+    _check_retention(config, slos)
+    rules = _rule_files(config, slos)
+    folders = tuple(dict.fromkeys((config.alerts_folder, config.dashboards_folder)))
+    files = _alert_files(config, rules) | _board_files(config, slos)
+    return Plan(files | _manifests(files, folders), rules, folders)
+
+
+def changes(wanted: Plan) -> Changes:
+    """What `write` would do. Raises CannotWriteError when a folder cannot be read."""
+    found = {path: _content(path) for path in wanted.files}
+    return Changes(
+        missing=tuple(sorted(path for path, content in found.items() if content is None)),
+        stale=tuple(sorted(p for p, content in found.items() if content is not None and content != wanted.files[p])),
+        orphan=tuple(sorted(_orphans(wanted))),
+    )
+
+
+def write(wanted: Plan) -> Changes:
+    """Bring the disk to the plan; files that are right are not touched. Raises CannotWriteError."""
+    todo = changes(wanted)
+    # The manifests come last: whoever is stopped half-way still knows the orphans at the next run.
+    renew = sorted((*todo.missing, *todo.stale), key=lambda path: (path.name == MANIFEST, path))
+    try:
+        for path in todo.orphan:
+            path.unlink()
+        for path in renew:
+            _replace(path, wanted.files[path])
+    except OSError as error:
+        raise CannotWriteError(str(error)) from error
+    return todo
+
+
+def _rule_files(config: Config, slos: Iterable[Slo]) -> tuple[RuleFile, ...]:
+    service, profile = config.file.service, config.profile
+    try:
+        return (
+            *(slo_file(slo, profile) for slo in slos),
+            platform.watchdog(profile, service),
+            *(MIXINS[name].alerts(profile, service) for name in config.file.mixins),
+        )
+    except OutOfRangeError as error:
+        raise config.mistake(str(error), "window_divisor") from error
+
+
+def _check_retention(config: Config, slos: Iterable[Slo]) -> None:
+    periods = [config.profile.window(slo.period) for slo in slos]
+    needed = Duration(max(periods, default=0) + prometheus.RETENTION_MARGIN)
+    if config.environment.prometheus.retention < needed:
+        message = f"the longest SLO period needs at least {needed}, or its first slices are gone before it ends"
+        raise config.mistake(message, "prometheus", "retention")
+
+
+def _alert_files(config: Config, rules: Iterable[RuleFile]) -> dict[Path, bytes]:
+    folder = config.alerts_folder
+    by_name = {f"rules/{one.name}.yml": dump(one.to_yaml(), made_from(Path(one.source).name)) for one in rules}
+    return {
+        folder / "prometheus.yml": prometheus.configuration(config.environment, list(by_name)),
+        folder / "alertmanager.yml": alertmanager.configuration(config),
+    } | {folder / name: content for name, content in by_name.items()}
+
+
+def _board_files(config: Config, slos: tuple[Slo, ...]) -> dict[Path, bytes]:
+    folder, environment = config.dashboards_folder, config.environment
+    boards = [make(slos) for name in config.file.mixins for make in MIXINS[name].boards]
+    source = provisioning.datasource(environment.prometheus.url, environment.scrape_interval)
+    provider = provisioning.provider(config.file.service, environment.grafana.dashboards_path)
+    return {
+        folder / "provisioning/datasources/prometheus.yaml": source,
+        folder / f"provisioning/dashboards/{config.file.service}.yaml": provider,
+    } | {folder / f"{board.uid}.json": grafana.dashboard(board) for board in boards}
+
+
+def _manifests(files: Mapping[Path, bytes], folders: Iterable[Path]) -> dict[Path, bytes]:
+    return {folder / MANIFEST: _manifest(folder, files) for folder in folders}
+
+
+def _manifest(folder: Path, files: Mapping[Path, bytes]) -> bytes:
+    """In the format of sha256sum, which can check it too."""
+    inside = sorted((p.relative_to(folder).as_posix(), content) for p, content in files.items() if folder in p.parents)
+    return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in inside).encode()
+
+
+def _orphans(wanted: Plan) -> Iterable[Path]:
+    for folder in wanted.folders:
+        for line in (_content(folder / MANIFEST) or b"").decode(errors="replace").splitlines():
+            digest, _, name = line.partition("  ")
+            path = (folder / name).resolve()
+            if path in wanted.files or folder not in path.parents:
+                continue
+            content = _content(path)
+            if content is not None and hashlib.sha256(content).hexdigest() == digest:
+                yield path
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CannotWriteError(str(error)) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Whole or not at all: Prometheus may read the file at this moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

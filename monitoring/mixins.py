@@ -1,0 +1,32 @@
+"""What belongs to one service beside its SLOs: its own alerts, its boards, the jobs they read.
+
+A config names the mixins it wants; a service without one still gets rules and alerts
+from its specs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from monitoring.boards import overview
+from monitoring.boards.model import Board
+from monitoring.rules import platform
+from monitoring.rules.model import RuleFile
+from monitoring.rules.profile import Profile
+from monitoring.signals import messenger
+from monitoring.spec.model import Slo
+
+
+@dataclass(frozen=True)
+class Mixin:
+    """`alerts(profile, service)` and `boards(slos, profile)`, both pure."""
+
+    jobs: tuple[str, ...]
+    alerts: Callable[[Profile, str], RuleFile]
+    boards: tuple[Callable[[Sequence[Slo]], Board], ...]
+
+
+MIXINS: Mapping[str, Mixin] = {
+    "messenger": Mixin((messenger.JOB, messenger.PROBE_JOB), platform.messenger, (overview.board,)),
+}

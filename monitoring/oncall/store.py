@@ -1,0 +1,102 @@
+"""What arrived, in a SQLite file of on-call's own: it must work when the messenger's database does not.
+
+Alertmanager repeats itself and retries; a notification of the same alert, start and status is
+counted once. Write-ahead logging lets the page read while a notification is written.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitoring.oncall.webhook import Alert
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    id          INTEGER PRIMARY KEY,
+    received_at REAL NOT NULL,
+    receiver    TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    starts_at   TEXT NOT NULL,
+    ends_at     TEXT NOT NULL,
+    labels      TEXT NOT NULL,
+    annotations TEXT NOT NULL,
+    UNIQUE (fingerprint, starts_at, status, receiver)
+)
+"""
+_INSERT = """
+INSERT INTO events (received_at, receiver, status, fingerprint, starts_at, ends_at, labels, annotations)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (fingerprint, starts_at, status, receiver) DO UPDATE SET ends_at = excluded.ends_at
+"""
+_LATEST = "SELECT received_at, receiver, status, starts_at, labels, annotations FROM events ORDER BY id DESC LIMIT ?"
+_OPEN = """
+SELECT count(*) FROM (
+    SELECT status, row_number() OVER (PARTITION BY fingerprint ORDER BY id DESC) AS nth FROM events WHERE receiver != ?
+) WHERE nth = 1 AND status = 'firing'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An alert that began to fire or was resolved; `received_at` in Unix seconds."""
+
+    received_at: float
+    receiver: str
+    status: str
+    starts_at: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class Store:
+    """The file; a connection is opened for each use, which SQLite makes cheap."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._connect() as conn:
+            conn.execute("PRAGMA journal_mode = WAL")
+            conn.execute(_SCHEMA)
+
+    def add(self, receiver: str, alerts: Sequence[Alert], now: float) -> None:
+        """Keep the alerts of one notification, all or none. Raises sqlite3.Error."""
+        rows = [
+            (
+                now,
+                receiver,
+                alert.status,
+                alert.fingerprint,
+                alert.starts_at,
+                alert.ends_at,
+                json.dumps(alert.labels, sort_keys=True),
+                json.dumps(alert.annotations, sort_keys=True),
+            )
+            for alert in alerts
+        ]
+        with self._connect() as conn:
+            conn.executemany(_INSERT, rows)
+
+    def latest(self, limit: int) -> list[Event]:
+        """The newest events first. Raises sqlite3.Error."""
+        with self._connect() as conn:
+            rows = conn.execute(_LATEST, (limit,)).fetchall()
+        return [
+            Event(received_at, receiver, status, starts_at, json.loads(labels), json.loads(annotations))
+            for received_at, receiver, status, starts_at, labels, annotations in rows
+        ]
+
+    def open_count(self, leave_out_receiver: str) -> int:
+        """How many alerts are firing, by their last word. Raises sqlite3.Error."""
+        with self._connect() as conn:
+            count: int = conn.execute(_OPEN, (leave_out_receiver,)).fetchone()[0]
+        return count
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=5.0)) as conn, conn:
+            yield conn

@@ -1,0 +1,111 @@
+"""The receiver's HTTP side: Alertmanager posts, people look.
+
+The webhook needs the bearer token that Alertmanager's configuration names; the page and its JSON
+need the on-call password (HTTP Basic). A full or broken store answers 503, which Alertmanager
+retries; a body that is no notification answers 400, which it does not.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import sqlite3
+import time
+from datetime import UTC, datetime
+
+import msgspec
+from flask import Flask, Response, g, render_template, request
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from monitoring.oncall import webhook
+from monitoring.oncall.store import Store
+
+USER = "oncall"
+SHOWN = 200
+MAX_BODY_BYTES = 4 * 1024 * 1024
+WATCHDOG_RECEIVER = "watchdog"
+RESULTS = ("stored", "unauthenticated", "invalid", "store_failed")
+
+
+def create_app(store: Store, webhook_token: str, password: str) -> Flask:
+    """The application; `/alertmanager` takes notifications, `/` and `/api/events` show them."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.jinja_env.filters["utc"] = _utc
+    registry = CollectorRegistry()
+    received = Counter("oncall_notifications", "Webhook calls by result.", ["result"], registry=registry)
+    for result in RESULTS:
+        received.labels(result)
+    Gauge("oncall_alerts_firing", "Alerts whose last word was firing.", registry=registry).set_function(
+        lambda: store.open_count(WATCHDOG_RECEIVER)
+    )
+
+    @app.post("/alertmanager")
+    def take() -> Response:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not _same(token, webhook_token):
+            return _said(received, "unauthenticated", 401)
+        try:
+            notification = webhook.decode(request.get_data())
+        except msgspec.DecodeError as error:
+            return _said(received, "invalid", 400, str(error))
+        try:
+            store.add(notification.receiver, notification.alerts, time.time())
+        except sqlite3.Error as error:
+            return _said(received, "store_failed", 503, str(error))
+        return _said(received, "stored", 200)
+
+    @app.get("/")
+    def page() -> Response:
+        if not _signed_in(password):
+            return _ask_for_password()
+        g.nonce = secrets.token_urlsafe(16)
+        open_count = store.open_count(WATCHDOG_RECEIVER)
+        html = render_template("events.html", events=_shown(store), open_count=open_count, nonce=g.nonce)
+        policy = f"default-src 'none'; style-src 'nonce-{g.nonce}'; frame-ancestors 'none'"
+        return Response(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
+
+    @app.get("/api/events")
+    def events() -> Response:
+        if not _signed_in(password):
+            return _ask_for_password()
+        return Response(msgspec.json.encode(_shown(store)), mimetype="application/json")
+
+    @app.get("/health")
+    def health() -> Response:
+        store.latest(1)
+        return Response('{"status":"ok"}', mimetype="application/json")
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), mimetype="text/plain")
+
+    return app
+
+
+def _shown(store: Store) -> list[object]:
+    return [event for event in store.latest(SHOWN) if event.receiver != WATCHDOG_RECEIVER]
+
+
+def _said(received: Counter, result: str, status: int, message: str = "") -> Response:
+    received.labels(result).inc()
+    return Response(msgspec.json.encode({"result": result, "message": message}), status, mimetype="application/json")
+
+
+def _same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _signed_in(password: str) -> bool:
+    given = request.authorization
+    return (
+        given is not None and given.type == "basic" and _same(given.password or "", password) and given.username == USER
+    )
+
+
+def _ask_for_password() -> Response:
+    return Response("sign in", 401, {"WWW-Authenticate": 'Basic realm="on call"'}, mimetype="text/plain")
+
+
+def _utc(timestamp_s: float) -> str:
+    return datetime.fromtimestamp(timestamp_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""Probes: what a user would notice, measured from outside the messenger."""

@@ -1,0 +1,92 @@
+"""The delivery probe: one device sends a canary message, another person's device waits for it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from datetime import datetime
+
+from monitoring.client.api import Api, ApiError
+from monitoring.client.person import Person
+from monitoring.client.socket import Event
+from monitoring.probes.accounts import ProbeAccounts
+from monitoring.probes.ledger import End, Ledger
+from monitoring.probes.metrics import ProbeMetrics
+
+TITLE = "canary"
+
+
+class CanaryProbe:
+    """Sends with `run`, hears in the clients' threads; the ledger is guarded by one lock."""
+
+    def __init__(self, api: Api, accounts: ProbeAccounts, metrics: ProbeMetrics) -> None:
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._ledger = Ledger()
+        self._number = 0
+        self._conv: int | None = None
+        self._sender = Person(api, accounts.sender, accounts.password, self._sender_heard)
+        self._receiver = Person(api, accounts.receiver, accounts.password, self._receiver_heard)
+        self._started = False
+
+    def run(self, intended: datetime) -> None:
+        """Send one canary; `intended` is when the schedule wanted it, and latency counts from there."""
+        self._metrics.heartbeat.set(time.time())
+        canary_id = str(uuid.uuid4())
+        with self._lock:
+            self._number += 1
+            body = json.dumps({"canary": canary_id, "number": self._number})
+            self._ledger.sent(canary_id, self._number, body, intended.timestamp())
+        try:
+            self._prepare()
+            assert self._conv is not None  # noqa: S101  _prepare made it
+            self._sender.send(self._conv, body, canary_id)
+        except (ApiError, OSError):
+            with self._lock:
+                self._count(self._ledger.failed(canary_id))
+
+    def settle(self) -> None:
+        """Give the canaries whose deadline has passed their end."""
+        with self._lock:
+            for end in self._ledger.settle(time.time()):
+                self._count(end)
+
+    def stop(self) -> None:
+        """Disconnect both."""
+        self._sender.stop()
+        self._receiver.stop()
+
+    def _prepare(self) -> None:
+        """Both signed in and in one conversation; on first use, and again until it worked. Raises ApiError."""
+        if self._conv is None:
+            account = self._sender.account()
+            self._receiver.account()
+            known = [c["id"] for c in self._sender.api.conversations(account) if c["title"] == TITLE]
+            self._conv = (
+                known[0] if known else self._sender.api.create_conversation(account, [self._receiver.name], TITLE)
+            )
+        if not self._started:
+            self._started = True
+            self._sender.start()
+            self._receiver.start()
+        for person in (self._sender, self._receiver):
+            person.connected.wait(timeout=2.0)
+
+    def _sender_heard(self, event: Event) -> None:
+        if event["type"] == "ack":
+            with self._lock:
+                self._ledger.acknowledged(event["id"])
+
+    def _receiver_heard(self, event: Event) -> None:
+        if event["type"] == "message" and event["conv"] == self._conv:
+            now = time.time()
+            with self._lock:
+                for end in self._ledger.arrived(event["id"], event["body"], now):
+                    self._count(end)
+
+    def _count(self, end: End) -> None:
+        self._metrics.ended(end.outcome)
+        if end.latency_s is not None:
+            self._metrics.latency.observe(end.latency_s)

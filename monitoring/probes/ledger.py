@@ -1,0 +1,85 @@
+"""What became of every canary: pure bookkeeping, the clock is an argument.
+
+Each canary ends once: delivered or late when it arrives, send_failed when it never got an ack,
+lost when it was acknowledged and did not arrive by its deadline. What arrives again, out of order
+or altered is counted beside that, because each is a broken promise of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LATE_AFTER_S = 0.25
+"""The fan-out SLO's threshold: a later canary is late."""
+FINAL_AFTER_S = 30.0
+"""The delivery SLO's threshold: a canary that has not arrived by then is lost."""
+REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class _Canary:
+    number: int
+    body: str
+    intended: float
+    acknowledged: bool = False
+    arrived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a canary ended, or what else was wrong with it; latency only where it arrived first."""
+
+    outcome: str
+    latency_s: float | None = None
+
+
+class Ledger:
+    """The canaries of one direction. Times in Unix seconds."""
+
+    def __init__(self) -> None:
+        self._canaries: dict[str, _Canary] = {}
+        self._last_arrived = 0
+
+    def sent(self, canary_id: str, number: int, body: str, intended: float) -> None:
+        """A canary is on its way; `intended` is when the schedule wanted it sent."""
+        self._canaries[canary_id] = _Canary(number, body, intended)
+
+    def failed(self, canary_id: str) -> End:
+        """It could not even be sent."""
+        del self._canaries[canary_id]
+        return End("send_failed")
+
+    def acknowledged(self, canary_id: str) -> None:
+        """The server promised to deliver it."""
+        if canary := self._canaries.get(canary_id):
+            canary.acknowledged = True
+
+    def arrived(self, canary_id: str, body: str, now: float) -> Iterator[End]:
+        """It reached the other device."""
+        canary = self._canaries.get(canary_id)
+        if canary is None:
+            return  # sent by an earlier run of this prober, or long settled
+        if canary.arrived:
+            yield End("duplicate")
+            return
+        canary.arrived = True
+        if body != canary.body:
+            yield End("corrupted")
+        if canary.number < self._last_arrived:
+            yield End("reordered")
+        self._last_arrived = max(self._last_arrived, canary.number)
+        latency_s = now - canary.intended
+        if latency_s <= FINAL_AFTER_S:
+            yield End("delivered" if latency_s <= LATE_AFTER_S else "late", latency_s)
+
+    def settle(self, now: float) -> Iterator[End]:
+        """Ends of canaries whose deadline has passed; old ones are forgotten."""
+        for canary_id, canary in tuple(self._canaries.items()):
+            if now - canary.intended <= FINAL_AFTER_S:
+                break  # in the order they were sent
+            if not canary.arrived:
+                canary.arrived = True
+                yield End("lost" if canary.acknowledged else "send_failed")
+            if len(self._canaries) > REMEMBERED:
+                del self._canaries[canary_id]

@@ -1,0 +1,54 @@
+"""The chain from SLOs to rule files; pure."""
+
+from __future__ import annotations
+
+from monitoring.maths.durations import Duration
+from monitoring.rules import alerts, recording
+from monitoring.rules.model import Group, Rule, RuleFile
+from monitoring.rules.profile import Profile
+from monitoring.rules.tiers import Burn, burns
+from monitoring.spec.model import Slo
+
+TICKET_INTERVAL = Duration.parse("1m")
+"""Tickets look at days; asking for those once a minute is soon enough and four times cheaper."""
+
+
+def slo_file(slo: Slo, profile: Profile) -> RuleFile:
+    """All rules of one SLO. Raises SpecError for an impossible tier, OutOfRangeError for too short a window.
+
+    Pages, tickets and the period are evaluated in groups of their own, each at the
+    rhythm it needs; no rule's meaning depends on that rhythm.
+    """
+    every = burns(slo)
+    pages = [burn for burn in every if burn.tier.severity == "page"]
+    tickets = [burn for burn in every if burn.tier.severity == "ticket"]
+    threshold = {profile.window(slo.threshold_window)} if slo.threshold_window else set()
+    page_counted = _long(pages, profile) | threshold | {profile.window(recording.FRESH_WINDOW)}
+    page_windows = _short(pages, profile)
+    ticket_counted = _long(tickets, profile) - page_counted
+    ticket_windows = _short(tickets, profile) - page_windows - page_counted
+    direct = [alerts.threshold_alert(slo, slo.threshold_window, profile)] if slo.threshold_window else []
+    page_rules: tuple[Rule, ...] = (
+        *recording.window_rules(slo, page_windows, page_counted),
+        *recording.budget_rules(slo, profile),
+        *direct,
+        *(alerts.burn_alert(slo, burn, profile) for burn in pages),
+    )
+    ticket_rules: tuple[Rule, ...] = (
+        *recording.window_rules(slo, ticket_windows, ticket_counted),
+        *(alerts.burn_alert(slo, burn, profile) for burn in tickets),
+    )
+    groups = (
+        Group(f"slo/{slo.name}/page", profile.evaluation_interval, page_rules),
+        Group(f"slo/{slo.name}/ticket", profile.interval(TICKET_INTERVAL), ticket_rules),
+        Group(f"slo/{slo.name}/period", profile.interval(recording.SLICE), recording.period_rules(slo, profile)),
+    )
+    return RuleFile(f"slo-{slo.name}", slo.file, tuple(group for group in groups if group.rules))
+
+
+def _long(some: list[Burn], profile: Profile) -> set[Duration]:
+    return {profile.window(burn.tier.long) for burn in some}
+
+
+def _short(some: list[Burn], profile: Profile) -> set[Duration]:
+    return {profile.window(burn.tier.short) for burn in some}

@@ -1,0 +1,31 @@
+"""The names of the recorded series: level, metric, operation, as Prometheus advises.
+
+All carry the labels `slo_id` and `service`. The window in a name is the one on the
+profile's scale. docs/slos.md explains each; a test compares.
+"""
+
+from __future__ import annotations
+
+from monitoring.maths.durations import Duration
+from monitoring.promql import Matcher, Selector
+
+OBJECTIVE = "slo:objective:ratio"
+SLICE_ERRORS = "slo:errors:slice_increase"
+SLICE_EVENTS = "slo:events:slice_increase"
+PERIOD_RATIO = "slo:errors:ratio_period"
+BUDGET_REMAINING = "slo:error_budget_remaining:ratio"
+
+
+def errors_increase(window: Duration) -> str:
+    """Bad events over a window."""
+    return f"slo:errors:increase{window}"
+
+
+def errors_ratio(window: Duration) -> str:
+    """Bad events ÷ events over a window; absent without traffic."""
+    return f"slo:errors:ratio_rate{window}"
+
+
+def of(name: str, slo_id: str) -> str:
+    """The selector of one SLO's recorded series."""
+    return str(Selector(name, (Matcher("slo_id", "=", slo_id),)))

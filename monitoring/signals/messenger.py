@@ -1,0 +1,49 @@
+"""The messenger's signals, as far as boards and alerts use them.
+
+The names repeat what the messenger declares, since the platform does not import it;
+a contract test holds the two together: name, kind, labels and label values.
+"""
+
+from __future__ import annotations
+
+from monitoring.signals.kinds import Counter, Gauge, Histogram
+
+JOB = "secure-messenger"
+"""The scrape job of the messenger's nodes."""
+
+PROBE_JOB = "messenger-probe"
+"""The scrape job of the probes."""
+
+_PATHS = (
+    "message", "receipt", "read", "typing", "presence", "device", "keys", "to_device", "call", "broadcast", "catch_up",
+)  # fmt: skip
+
+UP = Gauge("up", "1 while Prometheus can scrape the target")
+CONNECTIONS = Gauge("ws_connections_active", "WebSocket connections open on a node")
+FANOUT_OWED = Counter("messenger_fanout_owed_total", "Deliveries owed", labels={"path": _PATHS})
+FANOUT_LATENCY = Histogram(
+    "messenger_fanout_latency_seconds", "From receiving an event to the recipient's socket", "s", {"path": _PATHS}
+)
+DELIVERIES_SETTLED = Counter("messenger_deliveries_settled_total", "Owed deliveries whose 30 s are over")
+DELIVERIES_CONFIRMED = Counter("messenger_deliveries_confirmed_total", "Settled deliveries the device acknowledged")
+REQUESTS = Counter(
+    "messenger_requests_total",
+    "HTTP requests and socket commands",
+    labels={"transport": ("http", "ws"), "outcome": ("ok", "client_error", "server_error")},
+)
+DATABASE_TIME = Histogram("messenger_database_query_seconds", "One database call, waiting included", "s")
+REDIS_TIME = Histogram("messenger_redis_command_seconds", "One Redis publish", "s")
+LOOP_LAG = Histogram("messenger_loop_lag_seconds", "How late the event loop came back to a timer", "s")
+GC_PAUSE = Histogram("messenger_gc_pause_seconds", "One garbage collection", "s")
+BUS_CONNECTED = Gauge("messenger_bus_connected", "1 while the node hears the other nodes")
+LOG_LAG = Gauge("messenger_log_lag_seconds", "Time since the log of commits was read to its end", "s")
+CPU = Counter("process_cpu_seconds_total", "CPU time of the process")
+MEMORY = Gauge("process_resident_memory_bytes", "Memory of the process", "bytes")
+
+PROBE_CANARIES = Counter(
+    "messenger_probe_canaries_total",
+    "Canary messages by how they ended",
+    labels={"outcome": ("delivered", "late", "lost", "duplicate", "reordered", "corrupted", "send_failed")},
+)
+PROBE_LATENCY = Histogram("messenger_probe_latency_seconds", "From intended send to arrival at the other client", "s")
+PROBE_HEARTBEAT = Gauge("messenger_probe_heartbeat_timestamp_seconds", "When the probe last ran, Unix time")

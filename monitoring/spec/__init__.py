@@ -1,0 +1,1 @@
+"""SLO specs: OpenSLO v1 files in, plain values out."""

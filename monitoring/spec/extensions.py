@@ -1,0 +1,73 @@
+"""Our own short extensions to OpenSLO: annotations under one prefix.
+
+They say what OpenSLO has no field for. A key under the prefix that is not listed
+here is refused; keys of other tools are left alone. docs/slos.md explains each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitoring.errors import OutOfRangeError
+from monitoring.maths.durations import Duration
+
+PREFIX = "monitoring/"
+DEFAULT_MIN_BAD_EVENTS = 3
+
+TIER_NAMES = ("page-quick", "page-slow", "ticket-quick", "ticket-slow")
+"""The burn-rate alerts of every SLO, the most urgent first."""
+
+
+@dataclass(frozen=True)
+class Extensions:
+    """What the annotations of one SLO say."""
+
+    runbook: str | None = None
+    dashboard: str | None = None
+    threshold_window: Duration | None = None
+    min_bad_events: int = DEFAULT_MIN_BAD_EVENTS
+    disabled_tiers: frozenset[str] = frozenset()
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise OutOfRangeError(f"expected a whole number of events, at least 1, found {text!r}")
+    return int(text)
+
+
+def _tiers(text: str) -> frozenset[str]:
+    names = frozenset(part.strip() for part in text.split(","))
+    if unknown := sorted(names.difference(TIER_NAMES)):
+        raise OutOfRangeError(f"no tier is named {', '.join(unknown)}; there are {', '.join(TIER_NAMES)}")
+    return names
+
+
+_READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    f"{PREFIX}runbook": ("runbook", str),
+    f"{PREFIX}dashboard": ("dashboard", str),
+    f"{PREFIX}threshold-window": ("threshold_window", Duration.parse),
+    f"{PREFIX}min-bad-events": ("min_bad_events", _at_least_one),
+    f"{PREFIX}disabled-tiers": ("disabled_tiers", _tiers),
+}
+
+KEYS = tuple(_READERS)
+"""Every annotation key that is understood."""
+
+
+def read(annotations: Mapping[str, str | int], note: Callable[[str, str], None]) -> Extensions:
+    """The extensions among `annotations`; `note(key, message)` hears of each that is wrong."""
+    found: dict[str, Any] = {}
+    for key, value in annotations.items():
+        if not key.startswith(PREFIX):
+            continue
+        if key not in _READERS:
+            note(key, f"unknown annotation; known under {PREFIX}: {', '.join(KEYS)}")
+            continue
+        name, reader = _READERS[key]
+        try:
+            found[name] = reader(str(value))
+        except OutOfRangeError as error:
+            note(key, str(error))
+    return Extensions(**found)

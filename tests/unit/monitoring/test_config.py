@@ -1,0 +1,94 @@
+"""monitoring.yaml: what is right is resolved, what is wrong is told with its line, all at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from monitoring import config
+from monitoring.__main__ import DEFAULT_CONFIG
+from monitoring.errors import ConfigError
+from tests.support import monitoringconfig
+from tests.support.slospecs import line_of
+
+
+def test_paths_resolve_against_the_files_own_folder(tmp_path: Path) -> None:
+    found = config.load(monitoringconfig.write(tmp_path), "production")
+    assert found.specs == (tmp_path / "specs",)
+    assert found.alerts_folder == tmp_path / "out/alerts"
+    assert found.dashboards_folder == tmp_path / "out/dashboards"
+    assert found.environment.window_divisor == 1
+    assert found.environment.receivers.watchdog is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "words"),
+    [
+        ("service: shop", "servise: shop", "servise: shop", "unknown or unsupported field 'servise'"),
+        ("service: shop", "servise: shop", "servise: shop", "the field 'service' is missing"),
+        ("service: shop", "service: A Shop", "service: A Shop", "service: expected `str` matching regex"),
+        ("specs: [specs]", "specs: specs", "specs: specs", "specs: expected a list, found 'specs'"),
+        ("specs: [specs]", "specs: [specs]\nmixins: [mail]", "mixins: [mail]", "mixins[0]: no mixin 'mail'"),
+        ("specs: [specs]", "specs: [specs]\nmixins: [messenger]", 'shop: ["shop1:80"]', "need a job 'messenger-probe'"),
+        ("scrape_interval: 15s", "scrape_interval: 0s", "scrape_interval: 0s", "scrape_interval: '0s' is no duration"),
+        ("scrape_interval: 15s", "window_divisor: 0\n    scrape_interval: 15s", "window_divisor: 0", "`int` >= 1"),
+        ('["shop1:80"]', "[shop1]", "shop: [shop1]", "jobs.shop[0]: expected `str` matching regex"),
+        ('["alertmanager:9093"]', "[]", "targets: []", "without a target no alert leaves Prometheus"),
+        ("url: http://oncall/alerts", "url: oncall", "url: oncall", "receivers.oncall.url: expected `str` matching"),
+        ("runbooks/", "runbooks", "runbooks: https://docs.test/runbooks", "links.runbooks: expected `str` matching"),
+        ("  production:", "  staging:", "staging:", "no environment 'production'; there is staging"),
+        ("retention: 35d", "retention: [35d]", "retention: [35d]", "retention: expected a duration, found a list"),
+        ("receivers:\n", "receivers: none\n    recievers:\n", "receivers: none", "expected a mapping, found 'none'"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_line(tmp_path: Path, old: str, new: str, at: str, words: str) -> None:
+    path = monitoringconfig.write(tmp_path, old, new)
+    with pytest.raises(ConfigError) as refused:
+        config.load(path, "production")
+    found = {m.line for m in refused.value.mistakes if words in m.message}
+    missing_field = "is missing" in words
+    assert found == {1 if missing_field else line_of(path, at)}, refused.value
+
+
+def test_all_mistakes_come_together(tmp_path: Path) -> None:
+    path = monitoringconfig.write(tmp_path)
+    path.write_text(path.read_text().replace("15s", "often").replace("service: shop", "service: A Shop"))
+    with pytest.raises(ConfigError) as refused:
+        config.load(path, "production")
+    assert len(refused.value.mistakes) == 3
+
+
+@pytest.mark.parametrize("content", ["", "a: 1\n---\nb: 2\n", "[unclosed", "- list\n"])
+def test_what_is_no_config_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "monitoring.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError):
+        config.load(path, "production")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.yaml:1: cannot be read"):
+        config.load(tmp_path / "gone.yaml", "production")
+
+
+STRUCTS = (
+    config.File, config.Outputs, config.Links, config.Environment, config.PrometheusSettings,
+    config.AlertmanagerSettings, config.Receivers, config.Receiver, config.Grafana,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("struct", STRUCTS)
+def test_every_key_is_explained_in_the_files_own_comments(struct: type[msgspec.Struct]) -> None:
+    lines = DEFAULT_CONFIG.read_text().splitlines()
+    for field in struct.__struct_fields__:
+        written = [line for line in lines if re.match(rf"\s*(# )?{field}:", line)]
+        assert written, f"{field} is not in monitoring.yaml"
+
+
+def test_the_projects_own_config_is_the_checklists() -> None:
+    production = config.load(DEFAULT_CONFIG, "production").environment
+    assert str(production.scrape_interval) == "15s"
+    assert production.jobs["secure-messenger"] == ("node1:9090", "node2:9090", "node3:9090")

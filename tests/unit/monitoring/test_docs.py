@@ -1,0 +1,52 @@
+"""The pages a person needs at night exist, and say what the code does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from monitoring import config
+from monitoring.__main__ import DEFAULT_CONFIG
+from monitoring.generate import plan
+from monitoring.rules import names
+from monitoring.rules.model import Alert, Recording
+from monitoring.spec.extensions import KEYS, TIER_NAMES
+from tests.support.repository import ROOT, RUNBOOKS
+
+CONFIG = config.load(DEFAULT_CONFIG, "production")
+PLAN = plan(CONFIG)
+ALERTS = [rule for file in PLAN.rules for rule in file.rules() if isinstance(rule, Alert)]
+PAGE = (ROOT / "docs/slos.md").read_text()
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda a: f"{a.alert}-{a.labels.get('tier', '')}")
+def test_every_alert_has_a_runbook_that_says_what_to_do(alert: Alert) -> None:
+    name = alert.annotations["runbook_url"].removeprefix(CONFIG.file.links.runbooks)
+    text = (RUNBOOKS / name).read_text()
+    assert alert.alert in text
+    for heading in ("## What it means", "## Look", "## Mend"):
+        assert heading in text, f"{name} has no section {heading}"
+
+
+def test_every_runbook_belongs_to_an_alert() -> None:
+    linked = {alert.annotations["runbook_url"].rsplit("/", 1)[-1] for alert in ALERTS}
+    assert {page.name for page in RUNBOOKS.glob("*.md")} == linked
+
+
+def test_every_board_that_is_linked_exists() -> None:
+    boards = {path.stem for path in PLAN.files if path.suffix == ".json"}
+    linked = {a.annotations["dashboard_url"].rsplit("/", 1)[-1] for a in ALERTS if "dashboard_url" in a.annotations}
+    assert linked <= boards
+
+
+def test_every_annotation_tier_and_recorded_series_is_documented() -> None:
+    records = {rule.record for file in PLAN.rules for rule in file.rules() if isinstance(rule, Recording)}
+    families = {re.sub(r"(increase|ratio_rate)\d.*", r"\1", record) for record in records}
+    for word in (*KEYS, *TIER_NAMES, *families, names.BUDGET_REMAINING):
+        assert f"`{word}" in PAGE, f"docs/slos.md does not explain {word}"
+
+
+def test_every_slo_and_alert_is_documented() -> None:
+    for alert in ALERTS:
+        assert f"`{alert.alert}`" in PAGE, f"docs/slos.md does not list {alert.alert}"
