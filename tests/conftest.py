@@ -1,0 +1,64 @@
+"""Real servers for the tests: PostgreSQL for the whole run, a fresh database for each test that asks."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from app import config, migrations
+from deploy.stack import database
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a PostgreSQL server's maintenance database, with a migrated database called `template`."""
+    folder = Path(tempfile.mkdtemp(prefix="messenger-tests-"))
+    folder.chmod(0o755)  # the server runs as a user of its own when the tests run as root
+    server = database.start(folder / "postgres")
+    try:
+        url = server.get_uri()
+        _execute(url, "CREATE DATABASE template")
+        migrations.up(config.load({"DATABASE_URL": _in(url, "template")}))
+        yield url
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database_url(postgres: str) -> Iterator[str]:
+    """URL of a fresh database with the current schema."""
+    yield from _database(postgres, "template")
+
+
+@pytest.fixture
+def empty_database_url(postgres: str) -> Iterator[str]:
+    """URL of a fresh database without any schema."""
+    yield from _database(postgres, "template1")
+
+
+def _database(postgres: str, template: str) -> Iterator[str]:
+    name = f"t{uuid.uuid4().hex[:12]}"
+    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _in(postgres, name)
+    _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _in(url: str, name: str) -> str:
+    return url.replace("/postgres?", f"/{name}?")
+
+
+def _execute(url: str, statement: str) -> None:
+    conn = psycopg2.connect(url)
+    conn.autocommit = True
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        conn.close()

@@ -1,0 +1,63 @@
+"""People for the tests: registered, connected, and remembering what they heard."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from monitoring.client.api import Account, Api
+from monitoring.client.socket import Socket
+from tests.support.servers import eventually
+
+_numbers = itertools.count()
+PASSWORD = "correct horse battery"
+
+
+def register(api: Api, name: str = "person") -> Account:
+    """A new person with a name of its own."""
+    return api.register(f"{name}-{next(_numbers)}", PASSWORD)
+
+
+class Listener:
+    """A connected device and every event it got, in order."""
+
+    def __init__(self, api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None) -> None:
+        self.account = account
+        self._events: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self.socket = Socket(api.ws_url, account.access_token, self._heard, cursors, epoch)
+        self.next("synced")
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            self._events.append(event)
+
+    def events(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
+        """Everything of this type so far that has these fields."""
+        with self._lock:
+            return [e for e in self._events if e["type"] == kind and all(e.get(k) == v for k, v in fields.items())]
+
+    def next(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """The first such event, waited for."""
+        return eventually(lambda: self.events(kind, **fields))[0]
+
+    def send(self, conv: int, body: str, message_id: str | None = None) -> dict[str, Any]:
+        """Send and wait for the ack."""
+        return self.next("ack", id=self.socket.send_message(conv, body, message_id))
+
+    def bodies(self, conv: int) -> list[str]:
+        """The messages of a conversation, as they came."""
+        return [event["body"] for event in self.events("message", conv=conv)]
+
+
+@contextmanager
+def listening(api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None) -> Iterator[Listener]:
+    """A connected device, disconnected at the end."""
+    listener = Listener(api, account, cursors, epoch)
+    try:
+        yield listener
+    finally:
+        listener.socket.close()
