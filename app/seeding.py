@@ -58,9 +58,7 @@ def _seed(config: Config, plan: Plan, file: TextIO) -> int:
             users, devices = [row[0] for row in people], [row[1] for row in people]
             size = min(plan.size, plan.devices)
             total = max(1, plan.devices * plan.conversations_each // size)
-            rows = _rows(
-                conn, "conversations", users=users, count=len(users), total=total, size=size, now=time.time()
-            )
+            rows = _rows(conn, "conversations", users=users, count=len(users), total=total, size=size, now=time.time())
     finally:
         conn.close()
     of_user: dict[int, list[int]] = {}

@@ -3,8 +3,9 @@
 The hub keeps `head` for each conversation that has a local listener: an entry at or below it
 is a duplicate and dropped, head + 1 is delivered, a later one is held until what lies between
 arrives (from the bus, or from the log within its next poll). So nothing reaches a socket out of
-order, twice or with a hole. A live listener has, by invariant, everything through `head`; only
-a session that still catches up keeps a number of its own in `behind`.
+order, twice or with a hole. A live listener has, by invariant, everything through `head`. A session
+that still catches up (`behind`) is sent nothing live: its pages bring everything. One whose pages
+reached further than the bus has told (`ahead`) is sent nothing until the head is where it is.
 
 `deliver` never waits for a socket: a slow listener fills its own queue and is closed by its own
 connection. All methods run on the loop's thread and do not switch greenlets.
@@ -47,7 +48,7 @@ class Sequenced:
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A signed-in connection. `behind`: highest seq sent, for conversations it still catches up with."""
+    """A signed-in connection. `behind`: conversations it still catches up with; `ahead`: highest seq it was sent."""
 
     conn: Connection
     user: UserId
@@ -55,7 +56,8 @@ class Session:
     expires_at: float
     since: float
     convs: set[ConversationId] = field(default_factory=set)
-    behind: dict[ConversationId, int] = field(default_factory=dict)
+    behind: set[ConversationId] = field(default_factory=set)
+    ahead: dict[ConversationId, int] = field(default_factory=dict)
     allowance: float = 0.0  # sends this device may still make now
     allowance_at: float = 0.0
 
@@ -83,8 +85,8 @@ class Hub:
         self._write = {path: metrics.histogram("messenger_fanout_stage_seconds", path, "write") for path in PATHS}
         self._skew = metrics.counter("messenger_fanout_clock_skew_total")
         self._displaced = metrics.counter("messenger_sessions_displaced_total")
-        self.wants_catch_up: Callable[[Session], None] = lambda _session: None
-        """Called when a session fell behind because it was let into a conversation; set by the joiner."""
+        self.let_in: Callable[[Session, ConversationId, int], None] = lambda _session, _conv, _after: None
+        """Called when a session was let into a conversation and must catch up from there; set by the joiner."""
 
     # --- who is here ---------------------------------------------------------------------------------
 
@@ -110,16 +112,18 @@ class Hub:
             if not of_user:
                 del self._by_user[session.user]
 
-    def subscribe(self, session: Session, conv: ConversationId, has_seq: int) -> None:
-        """From now on `session` hears `conv`; it has everything through `has_seq` and must catch up."""
+    def subscribe(self, session: Session, conv: ConversationId) -> None:
+        """From now on `session` hears `conv`: first through pages, after `caught_up` live."""
         self._topics.setdefault(conv, Topic()).listeners.add(session)
         session.convs.add(conv)
-        session.behind[conv] = has_seq
+        session.behind.add(conv)
+        session.ahead.pop(conv, None)
 
     def unsubscribe(self, session: Session, conv: ConversationId) -> None:
         """`session` hears no more of `conv`."""
         session.convs.discard(conv)
-        session.behind.pop(conv, None)
+        session.behind.discard(conv)
+        session.ahead.pop(conv, None)
         topic = self._topics.get(conv)
         if topic is not None:
             topic.listeners.discard(session)
@@ -145,14 +149,13 @@ class Hub:
         topic = self._topics.get(conv)
         if topic is None or conv not in session.behind:
             return True
-        session.behind[conv] = read_to
         if topic.head == UNKNOWN and topic.seen <= read_to:
             topic.head = read_to
         if topic.head == UNKNOWN or topic.head > read_to:
             return False
-        if topic.head == read_to:
-            del session.behind[conv]
-        # Else the log was read further than the bus has told: the head comes to this session.
+        session.behind.discard(conv)
+        if topic.head < read_to:
+            session.ahead[conv] = read_to
         return True
 
     def wants(self, conv: ConversationId, seq: int, kind: Kind) -> bool:
@@ -193,21 +196,19 @@ class Hub:
     def _let_in(self, event: Sequenced) -> None:
         for session in tuple(self._by_user.get(event.user, ())):
             if event.conv not in session.convs:
-                self.subscribe(session, event.conv, event.seq - 1)
-                self.wants_catch_up(session)
+                self.subscribe(session, event.conv)
+                self.let_in(session, event.conv, event.seq - 1)
 
     def _pass_on(self, topic: Topic, event: Sequenced) -> None:
         topic.head = event.seq
         live: list[Connection] = []
         for session in topic.listeners:
-            own = session.behind.get(event.conv) if session.behind else None
-            if own is None:
+            if event.conv in session.behind:
+                continue
+            if event.conv not in session.ahead:
                 live.append(session.conn)
-            elif own == event.seq - 1:
-                session.behind[event.conv] = event.seq
-                live.append(session.conn)
-            elif own == event.seq:
-                del session.behind[event.conv]  # it had read ahead; now the head is where it is
+            elif session.ahead[event.conv] == event.seq:
+                del session.ahead[event.conv]
         self._fan_out("message", live, event.frame, event.ts, event.owed)
         if event.kind is Kind.LEFT:
             for session in tuple(self._by_user.get(event.user, ())):

@@ -4,14 +4,16 @@ Register first, read then: from the moment a session is subscribed the hub knows
 committed after a page was read reaches it through the hub, and whatever was committed before is in
 the page. Between the two the hub's `caught_up` decides, without a switch of greenlets.
 
-A few workers take sessions from a queue; none belongs to a connection.
+A few workers take tasks from a queue; none belongs to a connection. A session has one worker at a
+time: two that read pages of the same conversation would send its rows twice.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import gevent
 from gevent.queue import Full, Queue
@@ -53,10 +55,11 @@ class Arrival:
 
 @dataclass(slots=True)
 class CatchUp:
-    """A live session that fell behind or asked with `sync`; `cursors` None: only where the hub says so."""
+    """A live session that asked with `sync`, or was `let_in` to a conversation; it goes on after `cursors`."""
 
     session: Session
-    cursors: Mapping[ConversationId, int] | None = field(default=None)
+    cursors: Mapping[ConversationId, int]
+    let_in: bool = False
 
 
 class Joiner:
@@ -66,33 +69,44 @@ class Joiner:
         self._messages = messages
         self._hub = hub
         self._queue: Queue[Arrival | CatchUp] = Queue(maxsize=MAX_WAITING)
+        self._busy: dict[Connection, deque[CatchUp]] = {}
         self._accepted = metrics.counter("messenger_ws_connects_total", "accepted")
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
-        hub.wants_catch_up = lambda session: self.put(CatchUp(session))
+        hub.let_in = lambda session, conv, after: self.put(CatchUp(session, {conv: after}, let_in=True))
 
     def put(self, task: Arrival | CatchUp) -> None:
         """Take a task; called in read callbacks. When too many wait, the connection must come again."""
         try:
             self._queue.put_nowait(task)
         except Full:
-            conn = task.conn if isinstance(task, Arrival) else task.session.conn
-            conn.close(1013, "too many are connecting; come again")
+            _conn_of(task).close(1013, "too many are connecting; come again")
 
     def run(self) -> None:
         """Work for ever; WORKERS greenlets run this."""
         while True:
             task = self._queue.get()
-            conn = task.conn if isinstance(task, Arrival) else task.session.conn
+            conn = _conn_of(task)
+            if isinstance(task, CatchUp) and conn in self._busy:
+                self._busy[conn].append(task)
+                continue
+            waiting = self._busy[conn] = deque()
             try:
-                if isinstance(task, Arrival):
-                    self._sign_in(task)
-                else:
-                    self._catch_up(task)
+                self._do(task)
+                while waiting and conn.open:
+                    self._do(waiting.popleft())
             except AppError as error:
                 _part(conn, error)
             except Exception:
                 log.exception("bringing a device up to date failed")
                 _part(conn, Unavailable())
+            finally:
+                del self._busy[conn]
+
+    def _do(self, task: Arrival | CatchUp) -> None:
+        if isinstance(task, Arrival):
+            self._sign_in(task)
+        else:
+            self._catch_up(task)
 
     def _sign_in(self, arrival: Arrival) -> None:
         identity, conn = arrival.identity, arrival.conn
@@ -117,11 +131,12 @@ class Joiner:
         conn.send(wire.frame(wire.Synced()))
 
     def _catch_up(self, task: CatchUp) -> None:
-        session = task.session
-        # Without cursors: only what the hub says is behind; everything else is live.
-        cursors = dict(session.behind) if task.cursors is None else task.cursors
+        session, cursors = task.session, task.cursors
+        if task.let_in:
+            # Signing in, which had the session before, may have followed the conversation already.
+            cursors = {conv: after for conv, after in cursors.items() if conv in session.behind}
         self._follow(session, self._memberships(session, cursors), cursors)
-        if task.cursors is not None:
+        if not task.let_in:
             session.conn.send(wire.frame(wire.Synced()))
 
     def _memberships(self, session: Session, convs: Container[ConversationId]) -> list[Membership]:
@@ -140,7 +155,7 @@ class Joiner:
             # A cursor from the client wins over the stored one: it may have lost what it acknowledged.
             after = max(min(cursors.get(m.conv, m.cursor), m.head), m.from_seq - 1)
             if m.to_seq is None:
-                self._hub.subscribe(session, m.conv, after)
+                self._hub.subscribe(session, m.conv)
             elif after >= m.to_seq:
                 continue
             wants[m.conv, m.from_seq] = Want(m.conv, after, m.to_seq)
@@ -178,6 +193,10 @@ class Joiner:
                 session.conn.abort(4008)
                 return
             gevent.sleep(0.05)
+
+
+def _conn_of(task: Arrival | CatchUp) -> Connection:
+    return task.conn if isinstance(task, Arrival) else task.session.conn
 
 
 def _has_left(session: Session, want: Want, entry: Entry) -> bool:

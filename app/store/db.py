@@ -90,9 +90,7 @@ class Database:
             raise Unavailable("the database cannot be reached") from error
 
     def _connect(self) -> Connection:
-        return psycopg2.connect(
-            self._url, options=self._options, application_name="messenger", connect_timeout=3
-        )
+        return psycopg2.connect(self._url, options=self._options, application_name="messenger", connect_timeout=3)
 
     def _give_back(self, kept: Connection | None, conn: Connection) -> None:
         if kept is None:

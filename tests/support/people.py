@@ -24,7 +24,9 @@ def register(api: Api, name: str = "person") -> Account:
 class Listener:
     """A connected device and every event it got, in order."""
 
-    def __init__(self, api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None) -> None:
+    def __init__(
+        self, api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None
+    ) -> None:
         self.account = account
         self._events: list[dict[str, Any]] = []
         self._lock = threading.Lock()
@@ -54,7 +56,9 @@ class Listener:
 
 
 @contextmanager
-def listening(api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None) -> Iterator[Listener]:
+def listening(
+    api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None
+) -> Iterator[Listener]:
     """A connected device, disconnected at the end."""
     listener = Listener(api, account, cursors, epoch)
     try:

@@ -103,7 +103,17 @@ def running_node(database_url: str, log: Path, **more: str) -> Iterator[Node]:
 def running_redis(folder: Path) -> Iterator[str]:
     """URL of a real Redis on a free port."""
     port = free_port()
-    command = [str(require("redis-server")), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    command = [
+        str(require("redis-server")),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        str(folder),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         eventually(lambda: _accepts(port))

@@ -132,9 +132,7 @@ messages = st.one_of(
 
 
 @given(st.lists(messages, max_size=5), st.lists(st.integers(1, 40), min_size=1), st.binary(min_size=4, max_size=4))
-def test_any_chunking_gives_the_same_events(
-    sent: list[tuple[Opcode, bytes]], sizes: list[int], mask: bytes
-) -> None:
+def test_any_chunking_gives_the_same_events(sent: list[tuple[Opcode, bytes]], sizes: list[int], mask: bytes) -> None:
     stream = b"".join(client_frame(opcode, payload, mask=mask) for opcode, payload in sent)
     decoder, got, at, turn = Decoder(), [], 0, 0
     while at < len(stream):

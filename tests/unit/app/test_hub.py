@@ -51,7 +51,7 @@ def live(registry: Hub, head: int = 0, **who: Any) -> tuple[Session, Sink]:
     """A session that has caught up with `head`."""
     listener, sink = session(**who)
     registry.attach(listener)
-    registry.subscribe(listener, CONV, head)
+    registry.subscribe(listener, CONV)
     assert registry.caught_up(listener, CONV, head)
     return listener, sink
 
@@ -80,7 +80,7 @@ def test_a_session_that_catches_up_misses_nothing_between_its_page_and_the_live_
     live(registry, head=5)
     newcomer, sink = session(device=2)
     registry.attach(newcomer)
-    registry.subscribe(newcomer, CONV, 2)
+    registry.subscribe(newcomer, CONV)
     registry.deliver(event(6))  # while the page of 3 to 5 is being read
     assert sink.frames == []
     assert not registry.caught_up(newcomer, CONV, 5), "6 came meanwhile: another page must be read"
@@ -94,7 +94,7 @@ def test_a_session_that_read_ahead_of_the_bus_gets_no_row_twice() -> None:
     _, other = live(registry, head=5)
     newcomer, sink = session(device=2)
     registry.attach(newcomer)
-    registry.subscribe(newcomer, CONV, 5)
+    registry.subscribe(newcomer, CONV)
     assert registry.caught_up(newcomer, CONV, 7)  # its page held 6 and 7 already
     for seq in (6, 7, 8):
         registry.deliver(event(seq))
@@ -106,7 +106,7 @@ def test_the_first_listener_learns_of_what_came_while_it_read() -> None:
     registry, _ = hub()
     first, sink = session()
     registry.attach(first)
-    registry.subscribe(first, CONV, 0)
+    registry.subscribe(first, CONV)
     registry.deliver(event(4))
     assert not registry.caught_up(first, CONV, 3)
     assert registry.caught_up(first, CONV, 4)
@@ -139,11 +139,24 @@ def test_who_joins_is_subscribed_and_asked_to_catch_up() -> None:
     registry, _ = hub()
     newcomer, _ = session(user=3)
     registry.attach(newcomer)
-    asked: list[Session] = []
-    registry.wants_catch_up = asked.append
+    asked: list[tuple[Session, int, int]] = []
+    registry.let_in = lambda *told: asked.append(told)
     registry.deliver(event(4, Kind.JOINED, user=3))
-    assert asked == [newcomer]
-    assert newcomer.behind == {CONV: 3}
+    assert asked == [(newcomer, CONV, 3)]
+    assert newcomer.behind == {CONV}
+
+
+def test_who_was_let_in_gets_rows_through_pages_until_caught_up() -> None:
+    registry, _ = hub()
+    live(registry, head=3)
+    newcomer, sink = session(user=3, device=3)
+    registry.attach(newcomer)
+    registry.deliver(event(4, Kind.JOINED, user=3))
+    registry.deliver(event(5))
+    assert sink.frames == []
+    assert registry.caught_up(newcomer, CONV, 5)
+    registry.deliver(event(6))
+    assert sink.frames == [6]
 
 
 def test_owed_is_counted_for_every_listener_and_not_twice_when_it_was_overdue() -> None:
