@@ -1,0 +1,207 @@
+"""The whole house, started as a user starts it: from a message to an alert that fires and resolves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from deploy.stack.settings import Ports
+from monitoring.boards.queries import panel_queries
+from tests.support.people import listening, register
+from tests.support.repository import DASHBOARDS
+from tests.support.servers import eventually, free_port
+from tests.support.stack import SCRAPE_S, Stack, demo_accounts, environment, make_run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+ALERT = "FanoutLatencyThreshold"
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="messenger-e2e-") as name:
+        Path(name).chmod(0o755)  # PostgreSQL runs as a user of its own when this runs as root
+        yield Path(name) / "run"
+
+
+@pytest.fixture(scope="module")
+def stack(folder: Path) -> Iterator[Stack]:
+    with make_run(folder) as running:
+        yield running
+
+
+def database_url(stack: Stack) -> str:
+    socket_folder = (stack.folder / "postgres" / "postmaster.pid").read_text().splitlines()[4]
+    return f"postgresql://postgres:@/postgres?host={socket_folder}"
+
+
+def test_two_people_talk(stack: Stack) -> None:
+    ann, bob = register(stack.api, "ann"), register(stack.api, "bob")
+    conv = stack.api.create_conversation(ann, [bob.name])
+    with listening(stack.api, ann) as at_ann, listening(stack.api, bob) as at_bob:
+        for n in range(10):
+            at_ann.send(conv, f"ping {n}")
+            at_bob.next("message", conv=conv, body=f"ping {n}")
+            at_bob.send(conv, f"pong {n}")
+        eventually(lambda: at_ann.bodies(conv) == at_bob.bodies(conv) and len(at_ann.bodies(conv)) == 20)
+
+
+def test_the_table_says_how_to_log_in_and_the_token_works(stack: Stack) -> None:
+    output = stack.output.read_text()
+    for port in (stack.ports.port, stack.ports.prometheus_port, stack.ports.oncall_port):
+        assert f":{port}" in output
+    assert "wscat" in output
+    told = demo_accounts(stack)
+    assert stack.secret("demo-password") not in output
+    assert stack.api.login(told["people"][0], told["password"]).name == told["people"][0]
+
+
+def test_every_panel_of_the_overview_has_data_within_a_minute(stack: Stack) -> None:
+    board = json.loads((stack.folder / "dashboards" / "messenger-overview.json").read_text())
+    committed = json.loads((DASHBOARDS / "messenger-overview.json").read_text())
+    queries = panel_queries(board, rate_interval=f"{SCRAPE_S * 10}s", job="secure-messenger", instance=".+")
+    titles = {query.panel_title for query in queries}
+    assert len(titles) == 10
+    assert titles == {q.panel_title for q in panel_queries(committed, rate_interval="1m", job=".+", instance=".+")}
+
+    def without_data() -> list[str]:
+        return [
+            f"{query.panel_title} {query.ref_id}: {query.expr}"
+            for query in queries
+            if not any(row["value"][1] != "NaN" for row in stack.query(query.expr))
+        ]
+
+    eventually(without_data, lambda missing: not missing, within_s=60)
+    assert float(stack.query("sum(ws_connections_active)")[0]["value"][1]) >= 5
+    assert stack.query('sum(increase(messenger_probe_canaries_total{outcome="delivered"}[1m])) > 0')
+
+
+def test_nothing_fires_while_all_is_well(stack: Stack) -> None:
+    firing = stack.query('ALERTS{alertstate="firing",alertname!="Watchdog"}')
+    assert firing == []
+    assert stack.query('ALERTS{alertstate="firing",alertname="Watchdog"}')
+
+
+@contextmanager
+def slow_fanout(stack: Stack) -> Iterator[None]:
+    stack.switch_faults(fanout_delay_ms=400)
+    yield
+    stack.switch_faults()
+
+
+@contextmanager
+def stalled_fanout(stack: Stack) -> Iterator[None]:
+    stack.switch_faults(fanout_stall=True)
+    yield
+    stack.switch_faults()
+
+
+@contextmanager
+def locked_rows(stack: Stack) -> Iterator[None]:
+    """Somebody forgot a transaction that holds every conversation: nothing can be committed."""
+    conn = psycopg2.connect(database_url(stack))
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT FROM conversations FOR UPDATE")
+        yield
+    conn.rollback()
+    conn.close()
+
+
+@contextmanager
+def stopped_backends(stack: Stack) -> Iterator[None]:
+    """The node's database sessions are stopped by a signal, as on a machine that swaps or a disk that hangs."""
+    conn = psycopg2.connect(database_url(stack))
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'messenger'")
+        backends = [row[0] for row in cursor.fetchall()]
+    conn.close()
+    assert backends
+    for pid in backends:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "fault", [slow_fanout, stalled_fanout, locked_rows, stopped_backends], ids=lambda f: f.__name__
+)
+def test_the_alert_reaches_the_webhook_and_resolves(
+    stack: Stack, fault: Callable[[Stack], AbstractContextManager[None]]
+) -> None:
+    before = stack.arrived(ALERT)
+    assert before.count("firing") == before.count("resolved"), "the one before is over"
+    with fault(stack):
+        new = eventually(lambda: stack.arrived(ALERT)[len(before) :], within_s=60)
+        assert new == ["firing"]
+    new = eventually(lambda: stack.arrived(ALERT)[len(before) :], lambda new: len(new) > 1, within_s=90)
+    assert new == ["firing", "resolved"]
+
+
+def test_what_was_sent_during_the_faults_was_delivered_in_the_end(stack: Stack) -> None:
+    """Every member's view of the demo conversations is dense, in order, and equal."""
+    told = demo_accounts(stack)
+    views = []
+    for name in told["people"][:2]:
+        account = stack.api.login(name, told["password"])
+        with listening(stack.api, account) as listener:
+            seqs: dict[int, list[int]] = {}
+            for event in listener.events("message") + listener.events("member"):
+                seqs.setdefault(event["conv"], []).append(event["seq"])
+        for found in seqs.values():
+            assert sorted(found) == list(range(1, len(found) + 1))
+        views.append({conv: max(found) for conv, found in seqs.items()})
+    shared = views[0].keys() & views[1].keys()
+    assert len(shared) == 2
+
+
+def test_a_port_that_is_taken_is_named(stack: Stack, folder: Path) -> None:
+    free = Ports(**{f.name: free_port() for f in fields(Ports)})
+    environ = environment(folder.parent / "second", free) | {
+        "PORT": str(stack.ports.port),
+        "ONCALL_PORT": str(stack.ports.oncall_port),
+    }
+    done = subprocess.run(["make", "run"], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert f"port {stack.ports.port} is taken (PORT)" in done.stderr
+    assert f"port {stack.ports.oncall_port} is taken (ONCALL_PORT)" in done.stderr
+
+
+def test_ctrl_c_stops_everything_and_a_second_start_keeps_the_data(stack: Stack, folder: Path) -> None:
+    keeper = register(stack.api, "keeper")
+    conv = stack.api.create_conversation(keeper, [register(stack.api).name])
+    with listening(stack.api, keeper) as listener:
+        listener.send(conv, "remember me")
+    stack.interrupt()
+    assert still_running(folder) == []
+    with make_run(folder, stack.ports) as second:
+        stored = second.api.login(keeper.name, "correct horse battery")
+        with listening(second.api, stored) as listener:
+            assert listener.bodies(conv) == ["remember me"]
+        second.interrupt()
+    assert still_running(folder) == []
+
+
+def still_running(folder: Path) -> list[str]:
+    """Processes whose command line names the stack's folder."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        try:
+            if str(folder) in " ".join(process.info["cmdline"] or ()):
+                found.append(" ".join(process.info["cmdline"]))
+        except psutil.Error:
+            continue
+    return found
