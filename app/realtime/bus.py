@@ -14,13 +14,14 @@ from typing import Protocol
 import gevent
 import msgspec
 import redis
-from gevent.queue import Empty, Full, Queue
+from gevent.queue import Full, Queue
 
 from app import logs
 from app.domain.ids import ConversationId, UserId
 from app.domain.log import Kind
 from app.metrics import Metrics
 from app.realtime.hub import Hub, Sequenced
+from app.realtime.queues import take_batch
 
 CHANNEL = "messenger:bus:0"
 MAX_QUEUED = 10_000
@@ -115,12 +116,7 @@ class RedisBus:
 
     def _publisher(self) -> None:
         while True:
-            batch = [self._queue.get()]
-            while len(batch) < MAX_BATCH:
-                try:
-                    batch.append(self._queue.get_nowait())
-                except Empty:
-                    break
+            batch: list[BusFrame] = take_batch(self._queue, MAX_BATCH)
             started = time.perf_counter()
             try:
                 self._redis.publish(CHANNEL, _encode(batch))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import gevent
-from gevent.queue import Empty, Full, Queue
+from gevent.queue import Full, Queue
 
 from app import logs
 from app.domain.log import Entry, Kind
@@ -24,6 +24,7 @@ from app.protocol import wire
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub
 from app.realtime.outlet import Outlet
+from app.realtime.queues import take_batch
 from app.services.messages import Messages
 from app.store.messages import Committed, NewMessage
 
@@ -74,7 +75,8 @@ class Committer:
     def run(self) -> None:
         """Commit for ever; a greenlet of its own."""
         while True:
-            self._under_way = batch = self._next_batch()
+            batch: list[Pending] = take_batch(self._queue, MAX_BATCH)
+            self._under_way = batch
             try:
                 answers = self._messages.commit([pending.message for pending in batch])
             except AppError as error:
@@ -92,15 +94,6 @@ class Committer:
         while True:
             gevent.sleep(WATCH_S)
             self._count_overdue([*self._under_way, *self._queue.queue], time.time())
-
-    def _next_batch(self) -> list[Pending]:
-        batch = [self._queue.get()]
-        while len(batch) < MAX_BATCH:
-            try:
-                batch.append(self._queue.get_nowait())
-            except Empty:
-                break
-        return batch
 
     def _count_overdue(self, waiting: Iterable[Pending], now: float) -> None:
         for pending in waiting:

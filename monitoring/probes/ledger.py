@@ -24,6 +24,7 @@ class _Canary:
     intended: float
     acknowledged: bool = False
     arrived: bool = False
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,21 @@ class Ledger:
             yield End("reordered")
         self._last_arrived = max(self._last_arrived, canary.number)
         latency_s = now - canary.intended
-        if latency_s <= FINAL_AFTER_S:
+        if not canary.ended and latency_s <= FINAL_AFTER_S:  # else it is lost, however late it comes
+            canary.ended = True
             yield End("delivered" if latency_s <= LATE_AFTER_S else "late", latency_s)
+
+    def __len__(self) -> int:
+        """How many canaries are remembered."""
+        return len(self._canaries)
 
     def settle(self, now: float) -> Iterator[End]:
         """Ends of canaries whose deadline has passed; old ones are forgotten."""
         for canary_id, canary in tuple(self._canaries.items()):
             if now - canary.intended <= FINAL_AFTER_S:
                 break  # in the order they were sent
-            if not canary.arrived:
-                canary.arrived = True
-                yield End("lost" if canary.acknowledged else "send_failed")
+            if not canary.ended:
+                canary.ended = True
+                yield End("lost" if canary.acknowledged or canary.arrived else "send_failed")
             if len(self._canaries) > REMEMBERED:
                 del self._canaries[canary_id]

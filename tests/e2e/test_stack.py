@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
@@ -136,17 +137,25 @@ def stopped_backends(stack: Stack) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+WINDOW_S = 15
+"""The direct alert's two minutes, divided as the stack of the tests divides."""
+
+
 @pytest.mark.parametrize(
-    "fault", [slow_fanout, stalled_fanout, locked_rows, stopped_backends], ids=lambda f: f.__name__
+    ("fault", "hold_s"),
+    [(slow_fanout, 0), (stalled_fanout, WINDOW_S + 5), (locked_rows, WINDOW_S + 5), (stopped_backends, 0)],
 )
 def test_the_alert_reaches_the_webhook_and_resolves(
-    stack: Stack, fault: Callable[[Stack], AbstractContextManager[None]]
+    stack: Stack, fault: Callable[[Stack], AbstractContextManager[None]], hold_s: int
 ) -> None:
     before = stack.arrived(ALERT)
     assert before.count("firing") == before.count("resolved"), "the one before is over"
     with fault(stack):
         new = eventually(lambda: stack.arrived(ALERT)[len(before) :], within_s=60)
         assert new == ["firing"]
+        if hold_s:
+            time.sleep(hold_s)
+            assert stack.arrived(ALERT)[len(before) :] == ["firing"], "a stall must not look like an end of it"
     new = eventually(lambda: stack.arrived(ALERT)[len(before) :], lambda new: len(new) > 1, within_s=90)
     assert new == ["firing", "resolved"]
 

@@ -1,0 +1,126 @@
+"""The webhook receiver: who may post, what is kept, what is shown."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from monitoring.oncall.store import Store
+from monitoring.oncall.web import create_app
+
+TOKEN, PASSWORD = "webhook-token-of-the-tests", "password-of-the-tests"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def notification(
+    status: str = "firing", name: str = "NodeDown", starts_at: str = "2026-01-01T00:00:00Z", receiver: str = "page"
+) -> dict[str, Any]:
+    """As Alertmanager 0.25 sends it, with a field that a newer one might add."""
+    alert = {
+        "status": status,
+        "labels": {"alertname": name, "severity": "page"},
+        "annotations": {"summary": "<b>node1 is down</b>", "runbook_url": "javascript:alert(1)"},
+        "startsAt": starts_at,
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus/graph",
+        "fingerprint": f"fp-{name}",
+    }
+    return {
+        "version": "4", "groupKey": "{}:{}", "truncatedAlerts": 0, "status": status, "receiver": receiver,
+        "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://am", "alerts": [alert],
+        "addedLater": True,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "oncall.db")
+
+
+@pytest.fixture
+def client(store: Store) -> FlaskClient:
+    return create_app(store, TOKEN, PASSWORD).test_client()
+
+
+def events(client: FlaskClient) -> list[dict[str, Any]]:
+    return json.loads(client.get("/api/events", auth=("oncall", PASSWORD)).data)
+
+
+def test_firing_and_resolved_are_kept_in_order(client: FlaskClient) -> None:
+    for status in ("firing", "resolved"):
+        assert client.post("/alertmanager", json=notification(status), headers=BEARER).status_code == 200
+    assert [event["status"] for event in events(client)] == ["resolved", "firing"]
+
+
+def test_a_repeated_notification_is_one_event_and_a_new_start_another(client: FlaskClient) -> None:
+    for starts_at in ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"):
+        client.post("/alertmanager", json=notification(starts_at=starts_at), headers=BEARER)
+    assert len(events(client)) == 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}])
+def test_only_alertmanager_may_post(client: FlaskClient, headers: dict[str, str]) -> None:
+    assert client.post("/alertmanager", json=notification(), headers=headers).status_code == 401
+    assert events(client) == []
+
+
+def test_a_body_that_is_no_notification_is_refused_for_good_and_names_the_field(client: FlaskClient) -> None:
+    broken = notification()
+    del broken["alerts"][0]["fingerprint"]
+    answer = client.post("/alertmanager", json=broken, headers=BEARER)
+    assert answer.status_code == 400  # 4xx is not retried
+    assert "fingerprint" in answer.text
+    assert client.post("/alertmanager", data="{", headers=BEARER).status_code == 400
+
+
+def test_a_broken_store_asks_for_a_retry(client: FlaskClient, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "oncall.db") as conn:
+        conn.execute("ALTER TABLE events RENAME TO gone")
+    assert client.post("/alertmanager", json=notification(), headers=BEARER).status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/", "/api/events"])
+@pytest.mark.parametrize("auth", [None, ("oncall", "wrong"), ("somebody", PASSWORD)])
+def test_looking_needs_the_password(client: FlaskClient, path: str, auth: tuple[str, str] | None) -> None:
+    answer = client.get(path, auth=auth)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic")
+
+
+def test_the_page_shows_alerts_and_runs_nothing_they_bring(client: FlaskClient) -> None:
+    client.post("/alertmanager", json=notification(), headers=BEARER)
+    answer = client.get("/", auth=("oncall", PASSWORD))
+    assert "1 alert firing" in answer.text
+    assert "&lt;b&gt;node1 is down&lt;/b&gt;" in answer.text
+    assert "javascript:" not in answer.text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_watchdog_is_kept_but_not_shown(client: FlaskClient, store: Store) -> None:
+    client.post("/alertmanager", json=notification(name="Watchdog", receiver="watchdog"), headers=BEARER)
+    assert events(client) == []
+    assert len(store.latest(10)) == 1
+    assert "0 alerts firing" in client.get("/", auth=("oncall", PASSWORD)).text
+
+
+def test_metrics_count_notifications_and_what_fires(client: FlaskClient) -> None:
+    assert 'oncall_notifications_total{result="stored"} 0.0' in client.get("/metrics").text
+    client.post("/alertmanager", json=notification(), headers=BEARER)
+    client.post("/alertmanager", json=notification())
+    text = client.get("/metrics").text
+    assert 'oncall_notifications_total{result="stored"} 1.0' in text
+    assert 'oncall_notifications_total{result="unauthenticated"} 1.0' in text
+    assert "oncall_alerts_firing 1.0" in text
+    client.post("/alertmanager", json=notification("resolved"), headers=BEARER)
+    assert "oncall_alerts_firing 0.0" in client.get("/metrics").text
+
+
+def test_what_was_stored_survives_a_restart(client: FlaskClient, tmp_path: Path) -> None:
+    client.post("/alertmanager", json=notification(), headers=BEARER)
+    again = create_app(Store(tmp_path / "oncall.db"), TOKEN, PASSWORD).test_client()
+    assert len(events(again)) == 1

@@ -1,0 +1,125 @@
+"""The canary ledger: each canary ends once, and every broken promise is counted."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitoring.errors import ConfigError
+from monitoring.probes import accounts
+from monitoring.probes.command import intended_time
+from monitoring.probes.ledger import FINAL_AFTER_S, LATE_AFTER_S, REMEMBERED, Ledger
+from monitoring.probes.metrics import CATALOGUE, OUTCOMES, ProbeMetrics
+
+T0 = 1_000_000.0
+
+
+def outcomes(ends: object) -> list[str]:
+    return [end.outcome for end in ends]  # type: ignore[attr-defined]
+
+
+def sent(*numbers: int) -> Ledger:
+    ledger = Ledger()
+    for number in numbers:
+        ledger.sent(f"c{number}", number, f"body {number}", T0 + number)
+        ledger.acknowledged(f"c{number}")
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("after_s", "outcome"), [(0.0, "delivered"), (LATE_AFTER_S, "delivered"), (0.26, "late"), (FINAL_AFTER_S, "late")]
+)
+def test_in_time_or_late(after_s: float, outcome: str) -> None:
+    (end,) = sent(0).arrived("c0", "body 0", T0 + after_s)
+    assert end.outcome == outcome
+    assert end.latency_s == pytest.approx(after_s)
+
+
+def test_what_was_promised_and_did_not_come_is_lost() -> None:
+    ledger = sent(1)
+    assert outcomes(ledger.settle(T0 + 1 + FINAL_AFTER_S)) == []
+    assert outcomes(ledger.settle(T0 + 1 + FINAL_AFTER_S + 0.1)) == ["lost"]
+    assert outcomes(ledger.settle(T0 + 100)) == []
+    assert outcomes(ledger.arrived("c1", "body 1", T0 + 101)) == [], "too late to undo the loss"
+
+
+def test_what_comes_after_the_deadline_but_before_it_was_settled_is_lost_once() -> None:
+    ledger = sent(1)
+    assert outcomes(ledger.arrived("c1", "body 1", T0 + 1 + FINAL_AFTER_S + 0.1)) == []
+    assert outcomes(ledger.settle(T0 + 1 + FINAL_AFTER_S + 0.2)) == ["lost"]
+    assert outcomes(ledger.settle(T0 + 100)) == []
+
+
+def test_what_was_never_acknowledged_is_no_loss() -> None:
+    ledger = Ledger()
+    ledger.sent("c", 1, "body", T0)
+    assert outcomes(ledger.settle(T0 + FINAL_AFTER_S + 1)) == ["send_failed"]
+    ledger.sent("d", 2, "body", T0)
+    assert ledger.failed("d").outcome == "send_failed"
+    assert outcomes(ledger.settle(T0 + FINAL_AFTER_S + 1)) == []
+
+
+def test_broken_promises_beside_the_end() -> None:
+    ledger = sent(1, 2, 3)
+    assert outcomes(ledger.arrived("c2", "body 2", T0 + 2)) == ["delivered"]
+    assert outcomes(ledger.arrived("c2", "body 2", T0 + 2)) == ["duplicate"]
+    assert outcomes(ledger.arrived("c1", "body 1", T0 + 2)) == ["reordered", "late"]
+    assert outcomes(ledger.arrived("c3", "altered", T0 + 3)) == ["corrupted", "delivered"]
+    assert outcomes(ledger.arrived("of another run", "", T0 + 3)) == []
+
+
+@given(st.lists(st.sampled_from(["arrive", "arrive twice", "vanish", "no ack"]), min_size=1, max_size=60))
+def test_every_canary_ends_exactly_once(fates: list[str]) -> None:
+    ledger, ends = Ledger(), []
+    for n, fate in enumerate(fates):
+        ledger.sent(str(n), n, "b", T0 + n)
+        if fate != "no ack":
+            ledger.acknowledged(str(n))
+        if fate.startswith("arrive"):
+            ends += outcomes(ledger.arrived(str(n), "b", T0 + n))
+        ends += outcomes(ledger.settle(T0 + n))
+    ends += outcomes(ledger.settle(T0 + len(fates) + FINAL_AFTER_S + 1))
+    assert len(ends) == len(fates)
+    assert ends.count("lost") == fates.count("vanish")
+    assert ends.count("send_failed") == fates.count("no ack")
+
+
+def test_memory_is_bounded() -> None:
+    ledger = Ledger()
+    for n in range(REMEMBERED + 500):
+        ledger.sent(str(n), n, "b", T0)
+    list(ledger.settle(T0 + FINAL_AFTER_S + 1))
+    assert len(ledger) == REMEMBERED
+
+
+def test_latency_counts_from_the_schedule_not_from_the_start() -> None:
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    assert intended_time(first, 5, first + timedelta(seconds=14.9)) == first + timedelta(seconds=10)
+    assert intended_time(first, 5, first) == first
+
+
+def test_the_catalogue_is_what_is_exposed_and_all_is_there_at_zero() -> None:
+    exposed = {
+        (sample.name, sample.labels.get("outcome")): sample.value
+        for family in ProbeMetrics().registry.collect()
+        for sample in family.samples
+    }
+    for outcome in OUTCOMES:
+        assert exposed["messenger_probe_canaries_total", outcome] == 0
+    for name, (kind, _) in CATALOGUE.items():
+        assert (f"{name}_count" if kind == "histogram" else name) in {exposed_name for exposed_name, _ in exposed}
+
+
+def test_probe_accounts_are_made_once_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "probe.json"
+    made = accounts.load_or_create(path)
+    assert accounts.load_or_create(path) == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text('{"sender": 1}')
+    with pytest.raises(ConfigError, match=str(path)):
+        accounts.load_or_create(path)
