@@ -74,7 +74,7 @@ def _labels(slo: Slo, severity: str, kind: str) -> dict[str, str]:
 
 def _annotations(slo: Slo, profile: Profile, summary: str, now: str) -> dict[str, str]:
     budget = names.of(names.BUDGET_REMAINING, slo.name)
-    left = f"{{{{ range query `{budget}` }}}}{{{{ .Value | humanizePercentage }}}}{{{{ end }}}}"
+    left = f'{{{{ range query `100 * {budget}` }}}}{{{{ printf "%.1f" .Value }}}} %{{{{ end }}}}'
     links = {"runbook_url": profile.runbook(slo.runbook)}
     if slo.dashboard:
         links["dashboard_url"] = profile.dashboard(slo.dashboard)

@@ -73,7 +73,7 @@ def messenger(profile: Profile, service: str) -> RuleFile:
             profile, service, "ProbeCanaryLost", "page", "probe-canary-lost",
             f"{_lost(profile)} > 0",
             "A canary message was lost",
-            "{{ $value | humanize }} canary messages from {{ $labels.instance }} never arrived. A confirmed loss "
+            "{{ printf \"%.0f\" $value }} canary messages from {{ $labels.instance }} never arrived. A confirmed loss "
             "breaks the promise, however much budget is left.",
             None,
         ),
