@@ -42,7 +42,7 @@ def eventually(read: Callable[[], T], wanted: Callable[[T], object] = bool, with
         if wanted(value):
             return value
         assert time.monotonic() < deadline, f"not within {within_s} s; last seen: {value!r}"
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from app.domain.ids import DeviceId, UserId
 from app.errors import TokenExpired, Unauthenticated
 from app.services.tokens import ISSUER, LEEWAY_S, WS_TOKEN_TTL_S, Tokens
 
-SECRET = "s" * 48
+SECRET = "s" * 64
 tokens = Tokens(SECRET, access_ttl_s=900)
 
 
