@@ -34,8 +34,13 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 def configure(level: str, node_id: str) -> None:
     """Send our own and the libraries' log lines to standard output as JSON."""
     number = logging.getLevelNamesMapping()[level.upper()]
+
+    def name_node(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["node"] = node_id
+        return event
+
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        name_node,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
@@ -47,7 +52,6 @@ def configure(level: str, node_id: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(node=node_id)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

