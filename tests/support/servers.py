@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import requests
 
+from app.config import SETTINGS
 from deploy.stack.wait import answers
 from monitoring.client.api import Api
 from tests.support.binaries import require
@@ -71,7 +72,8 @@ class Node:
 
 def node_environ(database_url: str, **more: str) -> dict[str, str]:
     """The environment of a node of the tests."""
-    clean = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
+    ours = {setting.key for setting in SETTINGS}
+    clean = {k: v for k, v in os.environ.items() if k not in ours}
     return clean | {
         "DATABASE_URL": database_url,
         "JWT_SECRET": JWT_SECRET,
