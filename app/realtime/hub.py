@@ -181,6 +181,8 @@ class Hub:
             return False
         if event.seq > topic.head + 1:
             return self._hold(topic, event)
+        if topic.held:
+            topic.held.pop(event.seq, None)  # the same row, come another way
         self._pass_on(topic, event)
         while topic.held and (waiting := topic.held.pop(topic.head + 1, None)) is not None:
             self._pass_on(topic, waiting)

@@ -11,12 +11,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import websocket
 
 DELIVERED_EVERY_S = 1.0
 CONNECT_TIMEOUT_S = 10.0
+GOODBYE_S = 2.0
 
 Event = dict[str, Any]
 
@@ -69,13 +71,20 @@ class Socket:
             raise OSError(str(error)) from error
 
     def close(self) -> None:
-        """Say goodbye and wait for the reader to end."""
+        """Say goodbye and wait for the reader to see the answer.
+
+        Not the library's `close`: it reads frames itself while it waits, and would take them from the reader.
+        """
         self._tell_delivered()
-        try:
-            self._ws.close(timeout=2)
-        except (OSError, websocket.WebSocketException):
+        with suppress(OSError, websocket.WebSocketException), self._send_lock:
+            self._ws.send_close()
+        if not self.closed.wait(timeout=GOODBYE_S):
+            self._hang_up()
+            self.closed.wait(timeout=GOODBYE_S)
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
             self._ws.shutdown()  # type: ignore[no-untyped-call]
-        self.closed.wait(timeout=3)
 
     def _expect_welcome(self) -> Event:
         event: Event = json.loads(self._ws.recv())
@@ -96,6 +105,7 @@ class Socket:
         except (OSError, websocket.WebSocketException):
             self.close_code = self.close_code or 1006
         finally:
+            self._hang_up()
             self.closed.set()
 
     def _apply(self, event: Event) -> None:
