@@ -24,7 +24,7 @@ setup: $(STAMP) ## build .venv and install the system packages that are missing
 run: setup ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m deploy.stack
 
-token: ## print a fresh single-use WebSocket token of a demo person (USER=alice)
+token: ## print a fresh single-use WebSocket token of a demo person (DEMO_USER=alice)
 	@$(BIN)/python -m deploy.token $(or $(DEMO_USER),alice)
 
 test: setup check unit e2e ## every check and every test

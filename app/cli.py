@@ -64,8 +64,13 @@ def migrate() -> None:
     """Bring the database's schema up or down."""
 
 
+without_backup_option = click.option(
+    "--without-backup", is_flag=True, help="Production only: go on although there is no fresh backup."
+)
+
+
 @migrate.command("up")
-@click.option("--without-backup", is_flag=True, help="Production only: go on although there is no fresh backup.")
+@without_backup_option
 @click.pass_obj
 def migrate_up(env_file: Path | None, without_backup: bool) -> None:
     """Apply what is pending. In production a backup younger than an hour must lie in BACKUP_DIR."""
@@ -75,11 +80,12 @@ def migrate_up(env_file: Path | None, without_backup: bool) -> None:
 
 @migrate.command("down")
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1), help="How many steps to take back.")
+@without_backup_option
 @click.pass_obj
-def migrate_down(env_file: Path | None, count: int) -> None:
-    """Take back the last steps."""
+def migrate_down(env_file: Path | None, count: int, without_backup: bool) -> None:
+    """Take back the last steps, and with them what they stored; in production wants a backup like `up`."""
     with reporting():
-        _echo_steps("taken back", migrations.down(_load(env_file), count))
+        _echo_steps("taken back", migrations.down(_load(env_file), count, without_backup=without_backup))
 
 
 @migrate.command("status")

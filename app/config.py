@@ -88,10 +88,12 @@ def load(environ: Mapping[str, str]) -> Config:
 
 
 def _missing(values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    mistakes = []
     if values.get("app_env") != "production" and "database_url" in values and not values["database_url"]:
-        return ["DATABASE_URL: is not set; `make run` starts a database and sets it"]
-    short = environ.get("JWT_SECRET") and len(environ["JWT_SECRET"]) < MIN_SECRET_CHARS
-    return [f"JWT_SECRET: needs at least {MIN_SECRET_CHARS} characters"] if short else []
+        mistakes.append("DATABASE_URL: is not set; `make run` starts a database and sets it")
+    if environ.get("JWT_SECRET") and len(environ["JWT_SECRET"]) < MIN_SECRET_CHARS:
+        mistakes.append(f"JWT_SECRET: needs at least {MIN_SECRET_CHARS} characters")
+    return mistakes
 
 
 def _unfit_for_production(values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
@@ -146,6 +148,8 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    if not origins:
+        raise ValueError("names no origin")
     for origin in origins:
         parts = urlsplit(origin)
         if origin != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
@@ -198,7 +202,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AUTH_ATTEMPTS_PER_MINUTE", _integer(1, 1_000_000), "30", "30",
             "registrations and sign-ins a minute, for one address and for one name"),
     Setting("SEND_RATE_PER_S", _integer(1, 1_000_000), "50", "50",
-            "messages a second one device may send; bursts of four times that pass"),
+            "messages and other commands a second one device may send; bursts of four times that pass"),
     Setting("TRUSTED_PROXIES", _networks, None, "10.0.0.0/24",
             "networks, comma-separated, whose X-Forwarded-For is believed"),
     Setting("BACKUP_DIR", _text, None, "/var/backups/messenger",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +12,7 @@ import gevent
 from flask import Flask
 
 from app.config import Config
+from app.errors import AppError
 from app.http import admin, auth, base, conversations, health
 from app.metrics import Metrics
 from app.realtime import bus, upkeep
@@ -31,6 +34,7 @@ from app.store.db import Database
 
 MAX_LOG_LAG_S = 10.0
 RELAXED_POOL_SIZE = 2
+STOP_S = 5.0
 
 
 @dataclass
@@ -55,8 +59,9 @@ class Node:
 
     def stop(self) -> None:
         """Stop every part, after the last cursors are written."""
-        gevent.killall(self.greenlets)
-        self.cursors.flush()
+        gevent.killall(self.greenlets, timeout=STOP_S)
+        with suppress(AppError):  # clients repeat their cursors when they come back
+            self.cursors.flush()
         self.bus.close()
         for database in self.databases:
             database.close()
@@ -73,8 +78,10 @@ def create_node(config: Config) -> Node:
 
     faults = Faults(metrics, allowed=not config.production)
     hub = Hub(metrics, faults)
-    carrier = _bus(config, hub, metrics)
-    outlet = Outlet(hub, carrier, config.node_id)
+    # Not NODE_ID: two nodes that were given the same one would not hear each other.
+    instance = str(uuid.uuid4())
+    carrier = _bus(config, hub, metrics, instance)
+    outlet = Outlet(hub, carrier, instance)
     committer = Committer(messages, hub, outlet, metrics)
     joiner = Joiner(messages, hub, metrics)
     cursors = Cursors(messages, outlet)
@@ -124,10 +131,10 @@ def create_node(config: Config) -> Node:
     return Node(app, metrics, gatekeeper, gateway, cursors, reconciler, carrier, (db, relaxed), parts)
 
 
-def _bus(config: Config, hub: Hub, metrics: Metrics) -> bus.Bus:
+def _bus(config: Config, hub: Hub, metrics: Metrics, instance: str) -> bus.Bus:
     if not config.redis_url:
         return bus.LocalBus()
-    return bus.RedisBus(config.redis_url, config.node_id, lambda frame: bus.hand_on(hub, frame), metrics)
+    return bus.RedisBus(config.redis_url, instance, lambda frame: bus.hand_on(hub, frame), metrics)
 
 
 def _log_problem(reconciler: Reconciler) -> str | None:

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg2
 from yoyo import get_backend, read_migrations
 
 from app.config import Config
-from app.errors import ConfigError
+from app.errors import ConfigError, Unavailable
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 MAX_BACKUP_AGE_S = 3_600
@@ -37,20 +38,28 @@ def up(config: Config, *, without_backup: bool = False) -> list[str]:
 
     Raises ConfigError in production when no backup younger than an hour lies in BACKUP_DIR.
     """
-    if config.production and not without_backup:
-        require_fresh_backup(config.backup_dir, time.time())
+    _require_backup(config, without_backup)
     with _backend(config) as backend, backend.lock(timeout=30):
         steps = backend.to_apply(read_migrations(str(FOLDER)))
         backend.apply_migrations(steps)
         return [step.id for step in steps]
 
 
-def down(config: Config, count: int) -> list[str]:
-    """Take back the last `count` applied steps; returns the names."""
+def down(config: Config, count: int, *, without_backup: bool = False) -> list[str]:
+    """Take back the last `count` applied steps, and what they stored; returns the names.
+
+    Raises ConfigError like `up`.
+    """
+    _require_backup(config, without_backup)
     with _backend(config) as backend, backend.lock(timeout=30):
         steps = backend.to_rollback(read_migrations(str(FOLDER)))[:count]
         backend.rollback_migrations(steps)
         return [step.id for step in steps]
+
+
+def _require_backup(config: Config, without_backup: bool) -> None:
+    if config.production and not without_backup:
+        require_fresh_backup(config.backup_dir, time.time())
 
 
 def require_fresh_backup(folder: str | None, now: float) -> None:
@@ -73,4 +82,7 @@ def _is_archive(path: Path) -> bool:
 
 def _backend(config: Config):  # type: ignore[no-untyped-def]  # yoyo has no types
     url = config.database_url.replace("postgres://", "postgresql://", 1)
-    return get_backend(url)
+    try:
+        return get_backend(url)
+    except psycopg2.OperationalError as error:
+        raise Unavailable(f"the database cannot be reached: {str(error).splitlines()[0]}") from error

@@ -15,9 +15,9 @@ from app.services.accounts import Accounts, SignedIn
 from app.services.throttle import Throttle
 from app.services.tokens import WS_TOKEN_TTL_S
 
-_Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{1,63}$")]
+_Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{1,63}\Z")]  # not $: that lets a newline pass
 _Password = Annotated[str, Meta(min_length=10, max_length=256)]
-_DeviceName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]*$")]
+_DeviceName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 
 
 class Device(msgspec.Struct, forbid_unknown_fields=True):

@@ -6,7 +6,6 @@ import hmac
 import time
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from flask import Flask, Response, g, request
@@ -32,8 +31,8 @@ def body(form: type[T]) -> T:
         problem, _, place = str(error).partition(" - at `$")
         field = place.strip(".`") or "(body)"
         raise InvalidRequest(f"{field}: {problem}", [{"field": field, "problem": problem}]) from None
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"the body is not JSON: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not JSON in UTF-8: {error}") from None
 
 
 def answer(value: Any, status: int = 200) -> Response:
@@ -129,7 +128,7 @@ def _error(code: str, message: str, status: int, details: list[dict[str, Any]] |
 
 def _allow_origin(response: Response, config: Config) -> None:
     origin = request.headers.get("Origin")
-    if not origin or urlsplit(origin).netloc == request.host:
+    if not origin or origin in (f"http://{request.host}", f"https://{request.host}"):
         return
     response.vary.add("Origin")
     if origin in config.cors_origin or "*" in config.cors_origin:

@@ -13,14 +13,18 @@ from app.http.base import answer, body, caller
 from app.services.accounts import Accounts
 from app.services.conversations import MAX_MEMBERS, Conversations
 
-_Names = Annotated[list[Annotated[str, Meta(min_length=2, max_length=64)]], Meta(min_length=1, max_length=MAX_MEMBERS)]
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*\Z"
+_Names = Annotated[
+    list[Annotated[str, Meta(min_length=2, max_length=64, pattern=_PRINTABLE)]],
+    Meta(min_length=1, max_length=MAX_MEMBERS),
+]
 
 
 class NewConversation(msgspec.Struct, forbid_unknown_fields=True):
     """Body of create; the creator is a member without being named."""
 
     members: _Names
-    title: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    title: Annotated[str, Meta(min_length=1, max_length=128, pattern=_PRINTABLE)] | None = None
 
 
 class Invitation(msgspec.Struct, forbid_unknown_fields=True):

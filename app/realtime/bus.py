@@ -27,6 +27,7 @@ CHANNEL = "messenger:bus:0"
 MAX_QUEUED = 10_000
 MAX_BATCH = 256
 RETRY_S = 0.5
+PING_S = 1.0
 
 log = logs.get("bus")
 
@@ -82,7 +83,7 @@ class RedisBus:
     """Redis Pub/Sub. One channel, one PUBLISH for all frames that wait."""
 
     def __init__(self, url: str, node: str, heard: Callable[[BusFrame], None], metrics: Metrics) -> None:
-        """`heard` is called with each frame that another node published."""
+        """`node` is unique to this process; `heard` is called with each frame that another one published."""
         self._redis = redis.Redis.from_url(
             url, socket_timeout=2.0, socket_connect_timeout=2.0, health_check_interval=0, retry_on_timeout=False
         )
@@ -107,8 +108,12 @@ class RedisBus:
                     self._dropped.add()
 
     def run(self) -> None:
-        """Subscribe and publish for ever."""
-        gevent.joinall([gevent.spawn(self._subscriber), gevent.spawn(self._publisher)], raise_error=True)
+        """Subscribe and publish for ever; when one of the two fails, both end."""
+        both = [gevent.spawn(self._subscriber), gevent.spawn(self._publisher)]
+        try:
+            gevent.joinall(both, raise_error=True, count=1)
+        finally:
+            gevent.killall(both)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -135,16 +140,29 @@ class RedisBus:
                     pubsub.get_message(timeout=2.0)  # the subscription's confirmation
                     self.connected = True
                     log.info("bus connected")
-                    while True:
-                        self._receive(pubsub.get_message(timeout=5.0))
+                    self._listen(pubsub)
             except redis.RedisError as error:
                 if self.connected:
                     log.warning("bus lost; the log of commits carries on", error=str(error))
                 self.connected = False
                 gevent.sleep(RETRY_S)
 
-    def _receive(self, message: dict[str, object] | None) -> None:
-        if message is None:
+    def _listen(self, pubsub: redis.client.PubSub) -> None:
+        """Hear frames until Redis fails; a Redis that is silent must at least answer a ping."""
+        heard_at = time.monotonic()
+        while True:
+            message = pubsub.get_message(ignore_subscribe_messages=False, timeout=PING_S)
+            now = time.monotonic()
+            if message is not None:
+                heard_at = now
+                self._receive(message)
+            elif now - heard_at > 3 * PING_S:
+                raise redis.TimeoutError("no answer to a ping")
+            else:
+                pubsub.ping()
+
+    def _receive(self, message: dict[str, object]) -> None:
+        if message["type"] != "message":
             return
         try:
             frames = _decode(message["data"])  # type: ignore[arg-type]
@@ -152,9 +170,13 @@ class RedisBus:
             self._dropped.add()
             return
         for frame in frames:
-            if frame.node != self._node:
-                self._relay_stage.observe(max(0.0, time.time() - frame.ts))
+            if frame.node == self._node:
+                continue
+            self._relay_stage.observe(max(0.0, time.time() - frame.ts))
+            try:
                 self._heard(frame)
+            except (KeyError, ValueError):
+                self._dropped.add()  # of a newer version, with a path or kind that this one does not know
 
 
 def to_bus(node: str, event: Sequenced) -> BusFrame:

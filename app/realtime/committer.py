@@ -10,6 +10,7 @@ a commit path that stands still is seen while it stands, not when it moves again
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ import gevent
 from gevent.queue import Full, Queue
 
 from app import logs
+from app.domain.ids import DeviceId
 from app.domain.log import Entry, Kind
 from app.errors import AppError, Conflict, Forbidden, Unavailable
 from app.metrics import FANOUT_SLO_S, Metrics
@@ -30,6 +32,7 @@ from app.store.messages import Committed, NewMessage
 
 MAX_BATCH = 256
 MAX_WAITING = 10_000
+MAX_OVERDUE = 20_000
 BUSY_RETRY_MS = 500
 WATCH_S = 0.05
 
@@ -38,12 +41,16 @@ log = logs.get("committer")
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A send on its way; `owed` is how many deliveries were counted before the commit."""
+    """A send on its way."""
 
     conn: Connection
     message: NewMessage
     arrived: float
-    owed: int = 0
+
+    @property
+    def key(self) -> tuple[DeviceId, str]:
+        """What a repetition of the same send shares with it."""
+        return self.message.device, self.message.client_id
 
 
 class Committer:
@@ -55,6 +62,8 @@ class Committer:
         self._outlet = outlet
         self._queue: Queue[Pending] = Queue(maxsize=MAX_WAITING)
         self._under_way: list[Pending] = []
+        # Deliveries counted as owed before the commit; kept over refusals, as clients repeat with the same id.
+        self._overdue: OrderedDict[tuple[DeviceId, str], int] = OrderedDict()
         self._rows = metrics.histogram("messenger_send_batch_rows")
         self._stage = metrics.histogram("messenger_fanout_stage_seconds", "message", "commit")
         self._outcomes = {
@@ -98,10 +107,12 @@ class Committer:
     def _count_overdue(self, waiting: Iterable[Pending], now: float) -> None:
         for pending in waiting:
             if now - pending.message.ts <= FANOUT_SLO_S:
-                return  # what follows came later
-            if not pending.owed:
-                pending.owed = self._hub.listeners(pending.message.conv)
-                self._hub.owe("message", pending.owed)
+                break  # what follows came later
+            if pending.key not in self._overdue:
+                owed = self._overdue[pending.key] = self._hub.live_listeners(pending.message.conv)
+                self._hub.owe("message", owed)
+        while len(self._overdue) > MAX_OVERDUE:
+            self._overdue.popitem(last=False)
 
     def _answer(self, batch: list[Pending], answers: Sequence[Committed | AppError]) -> None:
         now = time.perf_counter()
@@ -118,7 +129,7 @@ class Committer:
             self._outcomes["ok"].add()
             pending.conn.send(wire.frame(wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)))
             if answer.outcome == "new":
-                owed.append(pending.owed)
+                owed.append(self._overdue.pop(pending.key, 0))
                 entries.append(
                     Entry(
                         message.conv,

@@ -12,6 +12,7 @@ resumes later, because it must not cost the others anything.
 from __future__ import annotations
 
 import _socket
+import itertools
 from collections import deque
 from itertools import islice
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ READ_BYTES = 65_536
 MAX_QUEUE_BYTES = 1_048_576
 COALESCE_BYTES = 65_536
 SEND_BUFFER_BYTES = 65_536
+_numbers = itertools.count()
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
 
@@ -35,6 +37,9 @@ class Owner(Protocol):
 
     def flushed(self, stamp: float) -> None:
         """A frame that had to queue has reached the kernel; `stamp` is what `send` was given."""
+
+    def closing(self, conn: Connection) -> None:
+        """We sent a close frame: nothing more will be sent, and the other side must answer soon."""
 
     def closed(self, conn: Connection, code: int) -> None:
         """The connection is gone; called exactly once."""
@@ -53,6 +58,7 @@ class Connection:
         "_writer",
         "close_code",
         "heard",
+        "number",
         "queued_bytes",
         "session",
     )
@@ -68,6 +74,7 @@ class Connection:
         self.queued_bytes = 0
         self.close_code = 0  # of the close frame we sent; 0 while open
         self.heard = True  # something came since the last beat
+        self.number = next(_numbers)  # in the order of acceptance
         self.session: Any = None  # the owner's
         self._reader = get_hub().loop.io(sock.fileno(), _READ)
         self._reader.start(self._readable)
@@ -111,12 +118,12 @@ class Connection:
         self.send(encode(Opcode.PING, b""))
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame and wait for the client's; whoever does not answer is cut by the next beat."""
+        """Send a close frame and wait for the client's; the owner cuts whoever does not answer."""
         if self.close_code == 0:
             self.send(encode_close(code, reason))
             if self.close_code == 0:  # unless the send found the connection gone
                 self.close_code = code
-                self.heard = False
+                self._owner.closing(self)
 
     def abort(self, code: int) -> None:
         """Cut the connection now; `code` is what is counted and reported (1006 when it just vanished)."""
@@ -141,7 +148,7 @@ class Connection:
         self._queue = deque((under_way, (farewell, 0.0)))
         self.queued_bytes = len(under_way[0]) + len(farewell)
         self.close_code = 4008
-        self.heard = False
+        self._owner.closing(self)
 
     def _fail(self, code: int, reason: str) -> None:
         """End a connection whose other side broke the protocol; nothing more is parsed.

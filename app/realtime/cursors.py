@@ -19,6 +19,8 @@ from app.services.messages import Messages
 
 FLUSH_S = 0.2
 MAX_BATCH = 5_000
+MAX_WAITING = 200_000
+"""Cursors that may wait while the database is away; a device whose cursor was not taken names it when it returns."""
 
 log = logs.get("cursors")
 
@@ -35,12 +37,14 @@ class Cursors:
     def delivered(self, device: DeviceId, conv: ConversationId, seq: int) -> None:
         """The device has stored everything through `seq`. Called in read callbacks."""
         key = (device, conv)
-        self._delivered[key] = max(seq, self._delivered.get(key, 0))
+        if len(self._delivered) < MAX_WAITING or key in self._delivered:
+            self._delivered[key] = max(seq, self._delivered.get(key, 0))
 
     def read(self, user: UserId, conv: ConversationId, seq: int, now: float) -> None:
         """The person has read everything through `seq`. Called in read callbacks."""
         key = (user, conv)
-        self._read[key] = max((seq, now), self._read.get(key, (0, now)))
+        if len(self._read) < MAX_WAITING or key in self._read:
+            self._read[key] = max((seq, now), self._read.get(key, (0, now)))
 
     def run(self) -> None:
         """Write for ever; a greenlet of its own."""
@@ -54,12 +58,11 @@ class Cursors:
     def flush(self) -> None:
         """Write what waits; what could not be written waits on. Raises AppError."""
         while self._read:
-            reads, self._read = self._read, {}
-            try:
-                moved = self._messages.read([(user, conv, seq) for (user, conv), (seq, _) in reads.items()])
-            except AppError:
-                self._read = {**reads, **self._read}
-                raise
+            reads = dict(self._read)
+            moved = self._messages.read([(user, conv, seq) for (user, conv), (seq, _) in reads.items()])
+            for person, told in reads.items():
+                if self._read.get(person) == told:
+                    del self._read[person]
             for user, conv, seq in moved:
                 self._outlet.aside("read", conv, wire.ReadMark(conv, user, seq), reads[user, conv][1])
         while self._delivered:

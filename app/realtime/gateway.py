@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+import gevent
 from flask import Response, request
 from flask_sock import Sock
 from gevent.pywsgi import WSGIHandler
@@ -22,6 +23,8 @@ from app.realtime.connection import Connection, adopt
 from app.realtime.session import Gatekeeper
 from app.services.tokens import Tokens, WsToken
 
+IDLE_S = 15.0
+HEADERS_S = 5.0
 HANDLER_KEY = "messenger.handler"
 
 
@@ -29,6 +32,20 @@ class Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     """pywsgi's handler, which a WebSocket route may ask for its descriptor."""
 
     socket: Any
+
+    def read_requestline(self) -> str | None:
+        """pywsgi's, with a deadline: a connection that asks nothing is closed."""
+        line: str | None = None
+        with gevent.Timeout(IDLE_S, False):
+            line = super().read_requestline()
+        return line  # noqa: RET504  None after a timeout
+
+    def read_request(self, raw_requestline: str) -> bool | None:
+        """pywsgi's, with a deadline for the headers."""
+        good: bool | None = None
+        with gevent.Timeout(HEADERS_S, False):
+            good = super().read_request(raw_requestline)
+        return good  # noqa: RET504  None after a timeout
 
     def get_environ(self) -> dict[str, Any]:
         """The WSGI environ, with a way to this handler."""

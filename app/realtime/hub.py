@@ -14,7 +14,7 @@ connection. All methods run on the loop's thread and do not switch greenlets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from app.domain.ids import ConversationId, DeviceId, UserId
@@ -90,15 +90,22 @@ class Hub:
 
     # --- who is here ---------------------------------------------------------------------------------
 
-    def attach(self, session: Session) -> None:
-        """A device is here. An older connection of the same device is displaced (4409)."""
-        older = self._by_device.get(session.device)
-        if older is not None:
+    def attach(self, session: Session) -> bool:
+        """A device is here. Of two connections of one device the older is displaced (4409).
+
+        False when that is this one: signing in may be overtaken by a newer connection.
+        """
+        other = self._by_device.get(session.device)
+        if other is not None:
             self._displaced.add()
+            older = min(other, session, key=lambda s: s.conn.number)
             self.detach(older)
             older.conn.close(4409, "this device connected anew")
+            if older is session:
+                return False
         self._by_device[session.device] = session
         self._by_user.setdefault(session.user, set()).add(session)
+        return True
 
     def detach(self, session: Session) -> None:
         """A device is gone; harmless when it was gone before."""
@@ -134,10 +141,10 @@ class Hub:
         """Everybody who is here."""
         return iter(tuple(self._by_device.values()))
 
-    def listeners(self, conv: ConversationId) -> int:
-        """How many connections hear `conv` on this node."""
+    def live_listeners(self, conv: ConversationId) -> int:
+        """How many connections of this node a message of `conv` is owed to now."""
         topic = self._topics.get(conv)
-        return len(topic.listeners) if topic else 0
+        return sum(conv not in session.behind for session in topic.listeners) if topic else 0
 
     # --- catching up ---------------------------------------------------------------------------------
 
@@ -230,12 +237,11 @@ class Hub:
         self._fan_out(path, conns, frame, ts)
         return len(conns)
 
-    def to_session(self, path: str, session: Session, frames: Iterable[tuple[bytes, float]]) -> None:
-        """Frames of the log that one session missed; `path` keeps them apart from live deliveries."""
-        for frame, ts in frames:
-            self._owed[path].add()
-            if session.conn.send(frame):
-                self._observe(path, ts, 1)
+    def to_session(self, path: str, session: Session, frame: bytes, ts: float) -> None:
+        """A frame of the log that one session missed; `path` keeps it apart from live deliveries."""
+        self._owed[path].add()
+        if session.conn.send(frame):
+            self._observe(path, ts, 1)
 
     def owe(self, path: str, n: int) -> None:
         """Count deliveries that are overdue although their event was never committed."""
@@ -268,4 +274,4 @@ class Hub:
         if latency < 0:
             self._skew.add()
         if n:
-            self._latency[path].observe(latency, n)
+            self._latency[path].observe(max(0.0, latency), n)

@@ -4,16 +4,17 @@ Register first, read then: from the moment a session is subscribed the hub knows
 committed after a page was read reaches it through the hub, and whatever was committed before is in
 the page. Between the two the hub's `caught_up` decides, without a switch of greenlets.
 
-A few workers take tasks from a queue; none belongs to a connection. A session has one worker at a
-time: two that read pages of the same conversation would send its rows twice.
+The work of a session is one `Work`, done in steps of one read each by a few greenlets that belong to
+nobody: a session that has much to catch up with, or reads slowly, goes back to the end of the queue
+and keeps no one waiting. Pages are sent only while little is queued, so they never count as slowness.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 
 import gevent
 from gevent.queue import Full, Queue
@@ -22,7 +23,7 @@ from app import logs
 from app.domain.ids import ConversationId
 from app.domain.log import Entry, Kind, Membership
 from app.domain.people import Identity
-from app.errors import AppError, Unavailable
+from app.errors import AppError, DeviceRevoked, Unauthenticated, Unavailable
 from app.metrics import Metrics
 from app.protocol import wire
 from app.realtime.connection import Connection
@@ -33,10 +34,15 @@ from app.store.messages import Want
 
 WORKERS = 4
 MAX_WAITING = 20_000
+MAX_WANTS = 16
+"""Conversations whose pages one step reads."""
 PAGE_ROWS = 200
 LOW_WATER_BYTES = 131_072
-"""Pages are sent only to who has read most of what came before."""
+"""A session with more than this in its queue gets no further page yet."""
+FULL_RETRY_S = 0.05
 STUCK_S = 30.0
+"""Who reads nothing of its pages for so long is closed like any slow reader."""
+MAX_ASKED = 5_000
 BEAT_S = 25
 
 log = logs.get("joiner")
@@ -54,12 +60,21 @@ class Arrival:
 
 
 @dataclass(slots=True)
-class CatchUp:
-    """A live session that asked with `sync`, or was `let_in` to a conversation; it goes on after `cursors`."""
+class Work:
+    """What one session still has to be brought. `wants` is under way, keyed by (conversation, from_seq).
+
+    `asked` waits to be planned: conversations and the seq to go on after; those in `entered` were let
+    in by the hub, and only their current membership counts. `tell` says that `synced` is due when
+    `wants` is done. `full_since` is when its queue was first found full, in monotonic seconds.
+    """
 
     session: Session
-    cursors: Mapping[ConversationId, int]
-    let_in: bool = False
+    wants: dict[tuple[ConversationId, int], Want] = field(default_factory=dict)
+    asked: dict[ConversationId, int] = field(default_factory=dict)
+    entered: set[ConversationId] = field(default_factory=set)
+    asked_by_client: bool = False
+    tell: bool = False
+    full_since: float | None = None
 
 
 class Joiner:
@@ -68,147 +83,184 @@ class Joiner:
     def __init__(self, messages: Messages, hub: Hub, metrics: Metrics) -> None:
         self._messages = messages
         self._hub = hub
-        self._queue: Queue[Arrival | CatchUp] = Queue(maxsize=MAX_WAITING)
-        self._busy: dict[Connection, deque[CatchUp]] = {}
+        self._queue: Queue[Arrival | Work] = Queue(maxsize=MAX_WAITING)
+        self._work: dict[Session, Work] = {}
         self._accepted = metrics.counter("messenger_ws_connects_total", "accepted")
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
-        hub.let_in = lambda session, conv, after: self.put(CatchUp(session, {conv: after}, let_in=True))
+        hub.let_in = self._let_in
 
-    def put(self, task: Arrival | CatchUp) -> None:
-        """Take a task; called in read callbacks. When too many wait, the connection must come again."""
+    def put(self, arrival: Arrival) -> None:
+        """Sign this connection in; called in read callbacks. When too many wait, it must come again."""
         try:
-            self._queue.put_nowait(task)
+            self._queue.put_nowait(arrival)
         except Full:
-            _conn_of(task).close(1013, "too many are connecting; come again")
+            arrival.conn.close(1013, "too many are connecting; come again")
+
+    def catch_up(self, session: Session, cursors: Mapping[ConversationId, int]) -> None:
+        """Bring what lies after these cursors, then `synced`; called in read callbacks."""
+        work = self._work_of(session)
+        work.asked_by_client = True
+        for conv, after in cursors.items():
+            if len(work.asked) < MAX_ASKED or conv in work.asked:
+                work.asked[conv] = min(after, work.asked.get(conv, after))
 
     def run(self) -> None:
         """Work for ever; WORKERS greenlets run this."""
         while True:
             task = self._queue.get()
-            conn = _conn_of(task)
-            if isinstance(task, CatchUp) and conn in self._busy:
-                self._busy[conn].append(task)
-                continue
-            waiting = self._busy[conn] = deque()
+            conn = task.conn if isinstance(task, Arrival) else task.session.conn
             try:
-                self._do(task)
-                while waiting and conn.open:
-                    self._do(waiting.popleft())
+                if isinstance(task, Arrival):
+                    self._sign_in(task)
+                else:
+                    self._step(task)
             except AppError as error:
-                _part(conn, error)
+                self._part(conn, error)
             except Exception:
                 log.exception("bringing a device up to date failed")
-                _part(conn, Unavailable())
-            finally:
-                del self._busy[conn]
+                self._part(conn, Unavailable())
 
-    def _do(self, task: Arrival | CatchUp) -> None:
-        if isinstance(task, Arrival):
-            self._sign_in(task)
-        else:
-            self._catch_up(task)
+    def _let_in(self, session: Session, conv: ConversationId, after: int) -> None:
+        work = self._work_of(session)
+        if conv not in work.asked:
+            work.asked[conv] = after
+            work.entered.add(conv)
+
+    def _work_of(self, session: Session) -> Work:
+        """The session's work, queued when it had none."""
+        work = self._work.get(session)
+        if work is None:
+            work = self._work[session] = Work(session)
+            self._again(work)
+        return work
+
+    def _again(self, work: Work) -> None:
+        try:
+            self._queue.put_nowait(work)
+        except Full:
+            self._part(work.session.conn, Unavailable("too many are catching up; come again"))
 
     def _sign_in(self, arrival: Arrival) -> None:
         identity, conn = arrival.identity, arrival.conn
-        session = Session(conn, identity.user, identity.device, identity.expires_at, time.time())
         try:
             epoch, memberships = self._messages.join(identity, arrival.ws_token)
-        except AppError:
+        except (Unauthenticated, DeviceRevoked):
             self._unauthenticated.add()
             raise
-        if not conn.open:
+        session = Session(conn, identity.user, identity.device, identity.expires_at, time.time())
+        # Before the hub knows the session, so that whatever it is let into meanwhile waits for these steps.
+        work = self._work[session] = Work(session, tell=True)
+        if not conn.open or not self._hub.attach(session):
+            del self._work[session]
             return
         conn.session = session
-        self._hub.attach(session)
         self._accepted.add()
         conn.send(wire.frame(wire.Welcome(identity.user, identity.device, epoch, BEAT_S, time.time())))
-        same_epoch = arrival.epoch in (None, epoch)
-        if not same_epoch:
+        cursors = arrival.cursors
+        if arrival.epoch not in (None, epoch):
             conn.send(wire.frame(wire.Resync(epoch)))
-        cursors = arrival.cursors if same_epoch else dict.fromkeys((m.conv for m in memberships), 0)
-        # The hub knows the session now; who was let into a conversation since `join` read is in here too.
-        self._follow(session, self._messages.memberships(identity), cursors)
-        conn.send(wire.frame(wire.Synced()))
+            cursors = dict.fromkeys((m.conv for m in memberships), 0)
+        # Read again now that the hub knows the session: it may have been let in or have left since.
+        self._plan(work, self._messages.memberships(identity), cursors)
+        self._step(work)
 
-    def _catch_up(self, task: CatchUp) -> None:
-        session, cursors = task.session, task.cursors
-        if task.let_in:
-            # Signing in, which had the session before, may have followed the conversation already.
-            cursors = {conv: after for conv, after in cursors.items() if conv in session.behind}
-        memberships = self._memberships(session, cursors)
-        if task.let_in:
-            # The log is read more than once: a row that says they joined may be older than their leaving.
-            memberships = [m for m in memberships if m.to_seq is None]
-        self._follow(session, memberships, cursors)
-        if not task.let_in:
-            session.conn.send(wire.frame(wire.Synced()))
+    def _step(self, work: Work) -> None:
+        """Plan or send one round of pages, then finish or queue again."""
+        conn = work.session.conn
+        if not conn.open:
+            self._work.pop(work.session, None)
+        elif conn.queued_bytes > LOW_WATER_BYTES:
+            self._wait_for_reader(work)
+        else:
+            work.full_since = None
+            if work.wants:
+                self._send_pages(work)
+            elif work.asked or work.asked_by_client:
+                self._plan_asked(work)
+            if not work.wants and work.tell:
+                work.tell = False
+                conn.send(wire.frame(wire.Synced()))
+            if work.wants or work.asked or work.asked_by_client:
+                self._again(work)
+            else:
+                self._work.pop(work.session, None)
 
-    def _memberships(self, session: Session, convs: Container[ConversationId]) -> list[Membership]:
-        """The session's memberships in `convs`, read now; it hears no more of those it has left."""
+    def _wait_for_reader(self, work: Work) -> None:
+        now = time.monotonic()
+        work.full_since = work.full_since or now
+        if now - work.full_since > STUCK_S:
+            self._work.pop(work.session, None)
+            work.session.conn.abort(4008)
+        else:
+            gevent.spawn_later(FULL_RETRY_S, self._again, work)
+
+    def _plan_asked(self, work: Work) -> None:
+        """Turn what is asked into wants."""
+        session = work.session
+        asked, entered = work.asked, work.entered
+        work.asked, work.entered = {}, set()
+        work.tell, work.asked_by_client = work.asked_by_client, False
+        # Signing in may have followed a conversation already that the hub let the session into meanwhile.
+        followed = {conv for conv in entered if conv in session.convs and conv not in session.behind}
         identity = Identity(session.user, session.device, session.expires_at)
-        memberships = [m for m in self._messages.memberships(identity) if m.conv in convs]
+        memberships = [m for m in self._messages.memberships(identity) if m.conv in asked and m.conv not in followed]
         current = {m.conv for m in memberships if m.to_seq is None}
-        for conv in [conv for conv in session.behind if conv in convs and conv not in current]:
+        for conv in [conv for conv in session.behind if conv in asked and conv not in current]:
             self._hub.unsubscribe(session, conv)
-        return memberships
+        # The log is read more than once: a row that says they joined may be older than their leaving.
+        theirs = [m for m in memberships if m.to_seq is None or m.conv not in entered]
+        self._plan(work, theirs, asked)
 
-    def _follow(self, session: Session, memberships: list[Membership], cursors: Mapping[ConversationId, int]) -> None:
-        """Subscribe to what is current, then send pages until the hub says that nothing is missing."""
-        wants: dict[tuple[ConversationId, int], Want] = {}
-        for m in memberships if session.conn.open else ():
+    def _plan(self, work: Work, memberships: list[Membership], cursors: Mapping[ConversationId, int]) -> None:
+        """Subscribe to what is current and want what lies after the cursors."""
+        for m in memberships if work.session.conn.open else ():
             # A cursor from the client wins over the stored one: it may have lost what it acknowledged.
             after = max(min(cursors.get(m.conv, m.cursor), m.head), m.from_seq - 1)
             if m.to_seq is None:
-                self._hub.subscribe(session, m.conv)
+                self._hub.subscribe(work.session, m.conv)
             elif after >= m.to_seq:
                 continue
-            wants[m.conv, m.from_seq] = Want(m.conv, after, m.to_seq)
-        while wants and session.conn.open:
-            self._send_pages(session, wants)
-            self._wait_for_low_water(session)
+            work.wants[m.conv, m.from_seq] = Want(m.conv, after, m.to_seq)
 
-    def _send_pages(self, session: Session, wants: dict[tuple[ConversationId, int], Want]) -> None:
-        """One read for all wishes; those that are complete leave `wants`, the others move on."""
-        order = list(wants)
-        entries = self._messages.pages([wants[key] for key in order], PAGE_ROWS)
-        for key in order:
-            want = wants[key]
+    def _send_pages(self, work: Work) -> None:
+        """One read for the first wants; those that are complete leave, the others move on."""
+        keys = list(islice(work.wants, MAX_WANTS))
+        entries = self._messages.pages([work.wants[key] for key in keys], PAGE_ROWS)
+        for key in keys:
+            want = work.wants[key]
             rows = [e for e in entries if e.conv == want.conv and want.after < e.seq <= (want.upto or e.seq)]
-            left = next((n for n, e in enumerate(rows, 1) if _has_left(session, want, e)), None)
-            complete = len(rows) < PAGE_ROWS
-            rows = rows[:left]
-            self._hub.to_session("catch_up", session, ((wire.entry_frame(row), row.ts) for row in rows))
-            last = rows[-1].seq if rows else want.after
-            if left is not None:
-                # They left after the memberships were read: nothing past that row is theirs, unless they came back.
-                del wants[key]
-                cursors = {want.conv: last}
-                self._follow(session, self._memberships(session, cursors), cursors)
-            elif complete and (want.upto is not None or self._hub.caught_up(session, want.conv, last)):
-                del wants[key]
-            else:
-                wants[key] = Want(want.conv, last, want.upto)
-
-    @staticmethod
-    def _wait_for_low_water(session: Session) -> None:
-        deadline = time.monotonic() + STUCK_S
-        while session.conn.open and session.conn.queued_bytes > LOW_WATER_BYTES:
-            if time.monotonic() > deadline:
-                session.conn.abort(4008)
+            sent = self._send_rows(work.session, want, rows)
+            last = rows[sent - 1].seq if sent else want.after
+            if want.upto is None and want.conv not in work.session.behind:
+                # They left meanwhile: what is theirs up to that row, and after a return, must be planned anew.
+                del work.wants[key]
+                work.asked[want.conv] = last
+            elif sent < len(rows):
+                work.wants[key] = Want(want.conv, last, want.upto)
                 return
-            gevent.sleep(0.05)
+            elif len(rows) < PAGE_ROWS and (
+                want.upto is not None or self._hub.caught_up(work.session, want.conv, last)
+            ):
+                del work.wants[key]
+            else:
+                work.wants[key] = Want(want.conv, last, want.upto)
 
+    def _send_rows(self, session: Session, want: Want, rows: list[Entry]) -> int:
+        """Send rows while the queue is low and they are theirs; returns how many were sent."""
+        for sent, row in enumerate(rows):
+            if session.conn.queued_bytes > LOW_WATER_BYTES:
+                return sent
+            self._hub.to_session("catch_up", session, wire.entry_frame(row), row.ts)
+            if want.upto is None and row.kind is Kind.LEFT and row.user == session.user:
+                # They left after their memberships were read: nothing past this row is theirs.
+                self._hub.unsubscribe(session, want.conv)
+                return sent + 1
+        return len(rows)
 
-def _conn_of(task: Arrival | CatchUp) -> Connection:
-    return task.conn if isinstance(task, Arrival) else task.session.conn
-
-
-def _has_left(session: Session, want: Want, entry: Entry) -> bool:
-    return want.upto is None and entry.kind is Kind.LEFT and entry.user == session.user
-
-
-def _part(conn: Connection, error: AppError) -> None:
-    """Tell why, and close with the code that says whether coming again makes sense."""
-    if conn.open:
-        conn.send(wire.frame(wire.ErrorEvent(error.code, error.message)))
-        conn.close(error.close_code or 1011, error.code)
+    def _part(self, conn: Connection, error: AppError) -> None:
+        """Tell why, and close with the code that says whether coming again makes sense."""
+        if isinstance(conn.session, Session):
+            self._work.pop(conn.session, None)
+        if conn.open:
+            conn.send(wire.frame(wire.ErrorEvent(error.code, error.message)))
+            conn.close(error.close_code or 1011, error.code)

@@ -23,6 +23,7 @@ class Outlet:
     """Tells everybody, here and on other nodes. Never waits."""
 
     def __init__(self, hub: Hub, bus: Bus, node: str) -> None:
+        """`node` is this process's name on the bus."""
         self._hub = hub
         self._bus = bus
         self._node = node

@@ -59,8 +59,9 @@ class Reconciler:
     def poll(self) -> None:
         """One poll. Raises AppError."""
         assert self._position is not None  # noqa: S101  start() came first
-        self._position, entries = self._messages.poll(self._position)
+        position, entries = self._messages.poll(self._position)
         for entry in entries:
             if self._hub.wants(entry.conv, entry.seq, entry.kind) and self._hub.deliver(sequenced(entry)):
                 self._recovered.add()
+        self._position = position
         self._read_at = time.monotonic()

@@ -19,11 +19,12 @@ from app.realtime.committer import BUSY_RETRY_MS, Committer
 from app.realtime.connection import Connection
 from app.realtime.cursors import Cursors
 from app.realtime.hub import Hub, Session
-from app.realtime.joiner import Arrival, CatchUp, Joiner
+from app.realtime.joiner import Arrival, Joiner
 from app.services.tokens import Tokens, WsToken
 from app.store.messages import NewMessage
 
 HELLO_DEADLINE_S = 5.0
+GOODBYE_DEADLINE_S = 5.0
 BURST = 4
 _CLOSE_CODES = frozenset(next(spec.labels["code"] for spec in CATALOGUE if spec.name == "messenger_ws_closes_total"))
 
@@ -47,7 +48,7 @@ class Gatekeeper:
         self._committer = committer
         self._joiner = joiner
         self._cursors = cursors
-        self._send_rate = float(send_rate_per_s)
+        self._rate = float(send_rate_per_s)
         self._validate = metrics.histogram("messenger_fanout_stage_seconds", "message", "validate")
         self._ok = metrics.counter("messenger_requests_total", "ws", "ok")
         self._client_error = metrics.counter("messenger_requests_total", "ws", "client_error")
@@ -55,6 +56,7 @@ class Gatekeeper:
         self._closes = {code: metrics.counter("messenger_ws_closes_total", code) for code in _CLOSE_CODES}
         self.connections: dict[Connection, None] = {}
         self.waiting_for_hello: deque[tuple[float, Connection]] = deque()
+        self.waiting_for_goodbye: deque[tuple[float, Connection]] = deque()
         metrics.gauge("ws_connections_active").read = lambda: len(self.connections)
         metrics.gauge("messenger_ws_send_queue_bytes").read = lambda: sum(c.queued_bytes for c in self.connections)
 
@@ -84,6 +86,12 @@ class Gatekeeper:
         """A queued message has reached the kernel."""
         self._hub.flushed(stamp)
 
+    def closing(self, conn: Connection) -> None:
+        """We close it: nothing is owed to it any more."""
+        if isinstance(conn.session, Session):
+            self._hub.detach(conn.session)
+        self.waiting_for_goodbye.append((time.monotonic() + GOODBYE_DEADLINE_S, conn))
+
     def closed(self, conn: Connection, code: int) -> None:
         """A connection is gone."""
         self.connections.pop(conn, None)
@@ -101,6 +109,8 @@ class Gatekeeper:
             self._hello(conn, command)
         elif not isinstance(session, Session):
             raise Unauthenticated("say hello first")
+        elif not _allow(session, self._rate, time.time()):
+            self._slow_down(session, command)
         elif isinstance(command, wire.Send):
             self._send(session, command, arrived)
         else:
@@ -119,21 +129,18 @@ class Gatekeeper:
         self._joiner.put(Arrival(conn, identity, command.cursors, command.epoch))
 
     def _send(self, session: Session, command: wire.Send, arrived: float) -> None:
-        now = time.time()
-        if not _allow(session, self._send_rate, now):
-            self._refuse_send(session, command, TooMany("slow down"), int(1000 / self._send_rate) + 1)
-            return
-        message = NewMessage(command.conv, session.user, session.device, command.id, command.body, now)
+        message = NewMessage(command.conv, session.user, session.device, command.id, command.body, time.time())
         self._validate.observe(time.perf_counter() - arrived)
         if not self._committer.put(session.conn, message):
-            self._refuse_send(session, command, Unavailable("busy; send it again"), BUSY_RETRY_MS, counted=True)
+            error = Unavailable("busy; send it again")
+            session.conn.send(wire.frame(wire.ErrorEvent(error.code, error.message, command.id, BUSY_RETRY_MS)))
 
-    def _refuse_send(
-        self, session: Session, command: wire.Send, error: AppError, retry_after_ms: int, *, counted: bool = False
-    ) -> None:
-        if not counted:
-            self._client_error.add()
-        session.conn.send(wire.frame(wire.ErrorEvent(error.code, error.message, command.id, retry_after_ms)))
+    def _slow_down(self, session: Session, command: wire.AnyCommand) -> None:
+        self._client_error.add()
+        message_id = command.id if isinstance(command, wire.Send) else None
+        retry_after_ms = int(1000 / self._rate) + 1
+        error = TooMany("slow down")
+        session.conn.send(wire.frame(wire.ErrorEvent(error.code, error.message, message_id, retry_after_ms)))
 
     def _note(self, session: Session, command: wire.Auth | wire.Delivered | wire.Read | wire.Sync) -> None:
         if isinstance(command, wire.Auth):
@@ -143,7 +150,7 @@ class Gatekeeper:
         elif isinstance(command, wire.Read):
             self._cursors.read(session.user, command.conv, command.seq, time.time())
         else:
-            self._joiner.put(CatchUp(session, command.cursors))
+            self._joiner.catch_up(session, command.cursors)
 
     @staticmethod
     def _renew(session: Session, identity: Identity) -> None:
@@ -157,7 +164,7 @@ class Gatekeeper:
 
 
 def _allow(session: Session, rate_per_s: float, now: float) -> bool:
-    """Token bucket: `rate_per_s` sends a second, bursts of BURST seconds' worth."""
+    """Token bucket: `rate_per_s` commands a second, bursts of BURST seconds' worth."""
     full = rate_per_s * BURST
     if session.allowance_at:
         session.allowance = min(full, session.allowance + (now - session.allowance_at) * rate_per_s)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 
 import gevent
 
@@ -11,6 +12,7 @@ from app import logs
 from app.errors import AppError
 from app.metrics import Metrics
 from app.protocol import wire
+from app.realtime.connection import Connection
 from app.realtime.hub import Hub
 from app.realtime.joiner import BEAT_S
 from app.realtime.session import Gatekeeper
@@ -44,16 +46,22 @@ def beat(gatekeeper: Gatekeeper, hub: Hub) -> None:
 
 
 def _enforce_deadlines(gatekeeper: Gatekeeper, hub: Hub) -> None:
-    waiting = gatekeeper.waiting_for_hello
-    while waiting and waiting[0][0] <= time.monotonic():
-        conn = waiting.popleft()[1]
+    for conn in due(gatekeeper.waiting_for_hello):
         if conn.session is None:
             conn.close(4408, "hello came too late")
+    for conn in due(gatekeeper.waiting_for_goodbye):
+        conn.abort(1006)
     now = time.time()
     for session in hub.sessions():
         if session.expires_at <= now:
             session.conn.send(wire.frame(wire.ErrorEvent("token_expired", "refresh the token and reconnect")))
             session.conn.close(4402, "token_expired")
+
+
+def due(waiting: deque[tuple[float, Connection]]) -> Iterator[Connection]:
+    """Those whose deadline has passed; all deadlines of one queue are equally far, so they end in order."""
+    while waiting and waiting[0][0] <= time.monotonic():
+        yield waiting.popleft()[1]
 
 
 def settle(messages: Messages, hub: Hub, metrics: Metrics) -> None:

@@ -82,7 +82,7 @@ class Accounts:
 
     def ws_token(self, identity: Identity) -> str:
         """A single-use token for the query of a WebSocket URL."""
-        return self._tokens.mint_ws(identity.user, identity.device, time.time())
+        return self._tokens.mint_ws(identity, time.time())
 
     def authenticate(self, token: str) -> Identity:
         """Who calls the HTTP API: a valid token of a device that is not revoked."""

@@ -66,7 +66,7 @@ class Conversations:
 
     @staticmethod
     def _lock(conn: Connection, conv: ConversationId, user: UserId) -> None:
-        if conversations.lock_as_member(conn, conv, user) is None:
+        if not conversations.lock_as_member(conn, conv, user):
             raise NotFound("there is no such conversation, or you are not in it")
 
     @staticmethod

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Entry, Membership
 from app.domain.people import Identity
-from app.errors import InvalidRequest, Unauthenticated
+from app.errors import Conflict, InvalidRequest, Unauthenticated, Unavailable
 from app.services.accounts import require_owner
 from app.services.tokens import WsToken
 from app.store import accounts, messages
@@ -34,13 +34,23 @@ class Messages:
         Raises Unavailable when nothing can be said of the batch; repeating it is safe.
         """
         try:
+            return self._commit(batch)
+        except Conflict:
+            # Another node stored one of the ids meanwhile, for another conversation: now it is known.
+            try:
+                return self._commit(batch)
+            except Conflict:
+                raise Unavailable("the message could not be stored; send it again") from None
+
+    def _commit(self, batch: Sequence[NewMessage]) -> list[Committed | InvalidRequest]:
+        try:
             with self._db.transaction() as conn:
                 return list(messages.commit_sends(conn, batch))
         except InvalidRequest as refusal:
             if len(batch) == 1:
                 return [refusal]
             middle = len(batch) // 2
-            return self.commit(batch[:middle]) + self.commit(batch[middle:])
+            return self._commit(batch[:middle]) + self._commit(batch[middle:])
 
     def join(self, identity: Identity, ws_token: WsToken | None = None) -> tuple[str, list[Membership]]:
         """(epoch, memberships) for a device that connects.
@@ -48,7 +58,7 @@ class Messages:
         Burns `ws_token` if that is what it came with. Raises Unauthenticated, DeviceRevoked.
         """
         with self._db.transaction() as conn:
-            if ws_token and not accounts.burn_token(conn, ws_token.jti, identity.expires_at):
+            if ws_token and not accounts.burn_token(conn, ws_token.jti, ws_token.burn_until):
                 raise Unauthenticated("this token was used before; ask for a new one")
             require_owner(identity, accounts.owner_of_active_device(conn, identity.device))
             return messages.epoch(conn), messages.memberships(conn, identity.user, identity.device)

@@ -8,7 +8,7 @@ Source: RFC 8725 (JWT best current practices).
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import jwt
@@ -28,10 +28,14 @@ Audience = Literal["api", "ws"]
 
 @dataclass(frozen=True, slots=True)
 class WsToken:
-    """A checked single-use token; `jti` is still to be burned."""
+    """A checked single-use token; `jti` is still to be burned, and to be remembered until `burn_until` (Unix seconds).
+
+    Its identity lives as long as the access token it was made from.
+    """
 
     identity: Identity
     jti: str
+    burn_until: float
 
 
 class Tokens:
@@ -45,9 +49,10 @@ class Tokens:
         """An access token for this device; `now` in Unix seconds."""
         return self._encode(user, device, "api", now, ttl_s or self.access_ttl_s, {})
 
-    def mint_ws(self, user: UserId, device: DeviceId, now: float) -> str:
+    def mint_ws(self, identity: Identity, now: float) -> str:
         """A single-use token for the query of a WebSocket URL."""
-        return self._encode(user, device, "ws", now, WS_TOKEN_TTL_S, {"jti": str(uuid.uuid4())})
+        more: dict[str, object] = {"jti": str(uuid.uuid4()), "until": identity.expires_at}
+        return self._encode(identity.user, identity.device, "ws", now, WS_TOKEN_TTL_S, more)
 
     def check(self, token: str) -> Identity:
         """Who an access token speaks for. Raises TokenExpired or Unauthenticated."""
@@ -57,7 +62,8 @@ class Tokens:
         """Who a single-use token speaks for. Raises TokenExpired or Unauthenticated."""
         identity, claims = self._decode(token, "ws")
         try:
-            return WsToken(identity, str(uuid.UUID(str(claims["jti"]))))
+            until = float(str(claims["until"]))
+            return WsToken(replace(identity, expires_at=until), str(uuid.UUID(str(claims["jti"]))), identity.expires_at)
         except (KeyError, ValueError):
             raise Unauthenticated from None
 

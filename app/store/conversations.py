@@ -34,10 +34,10 @@ def add_members(conn: Connection, conv: ConversationId, users: Sequence[UserId],
     _rows(conn, "add_members", conv=conv, users=list(users), from_seq=from_seq)
 
 
-def lock_as_member(conn: Connection, conv: ConversationId, user: UserId) -> int | None:
-    """Hold the conversation until the transaction ends and return its head; None for who is no member."""
-    rows = _rows(conn, "lock", conv=conv, user=user)
-    return rows[0][0] if rows else None
+def lock_as_member(conn: Connection, conv: ConversationId, user: UserId) -> bool:
+    """Hold the conversation until the transaction ends; False when `user` is no member."""
+    _rows(conn, "lock", conv=conv)
+    return bool(_rows(conn, "is_member", conv=conv, user=user))
 
 
 def advance(conn: Connection, conv: ConversationId, by: int) -> int:
@@ -46,9 +46,9 @@ def advance(conn: Connection, conv: ConversationId, by: int) -> int:
     return head
 
 
-def end_membership(conn: Connection, conv: ConversationId, user: UserId, to_seq: int) -> bool:
-    """The member sees nothing past `to_seq`; False when they were none."""
-    return bool(_rows(conn, "end_membership", conv=conv, user=user, to_seq=to_seq))
+def end_membership(conn: Connection, conv: ConversationId, user: UserId, to_seq: int) -> None:
+    """The member sees nothing past `to_seq`."""
+    _rows(conn, "end_membership", conv=conv, user=user, to_seq=to_seq)
 
 
 def of_user(conn: Connection, user: UserId) -> list[Summary]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import gevent
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
@@ -23,6 +24,8 @@ Connection = psycopg2.extensions.connection
 
 WAIT_S = 5.0
 STATEMENT_TIMEOUT_MS = 5_000
+SILENCE_S = 6.0
+"""A server that lives cancels a statement before this."""
 
 # A forgotten transaction would hold back the log's horizon (its xmin) on every node.
 _SERVER_SETTINGS = (
@@ -48,22 +51,25 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """A transaction: committed when the block ends, rolled back when it raises.
 
-        Raises AppError in place of psycopg2's errors.
+        Raises AppError in place of psycopg2's errors, and Unavailable when the server is silent for
+        longer than it would itself allow (a stopped process, a vanished host).
         """
         started = time.perf_counter()
         conn = self._take()
-        healthy = False
+        keep = False
         try:
-            with conn:
+            with gevent.Timeout(SILENCE_S, Unavailable("the database is silent")):
                 yield conn
-            healthy = True
-        except AppError:
-            healthy = not conn.closed
-            raise
+                conn.commit()
+            keep = True
         except psycopg2.Error as error:
             raise translate(error) from error
+        except AppError:
+            keep = _rolled_back(conn)
+            raise
         finally:
-            self._give_back(conn if healthy else None, conn)
+            # Whatever else ended the block (a killed greenlet) leaves the connection in an unknown state.
+            self._give_back(conn if keep else None, conn)
             self._seconds.observe(time.perf_counter() - started)
 
     def close(self) -> None:
@@ -83,11 +89,16 @@ class Database:
             self._waiting.set(self._waiting.value - 1)
         if conn is not None and not conn.closed:
             return conn
+        connected = False
         try:
-            return self._connect()
+            conn = self._connect()
+            connected = True
         except psycopg2.Error as error:
-            self._free.put(None)
             raise Unavailable("the database cannot be reached") from error
+        finally:
+            if not connected:
+                self._free.put(None)
+        return conn
 
     def _connect(self) -> Connection:
         return psycopg2.connect(self._url, options=self._options, application_name="messenger", connect_timeout=3)
@@ -97,6 +108,14 @@ class Database:
             with suppress(psycopg2.Error):
                 conn.close()
         self._free.put(kept)
+
+
+def _rolled_back(conn: Connection) -> bool:
+    try:
+        conn.rollback()
+    except psycopg2.Error:
+        return False
+    return True
 
 
 def translate(error: psycopg2.Error) -> AppError:

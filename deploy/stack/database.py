@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from deploy.stack.settings import StackError
+
 
 def start(folder: Path) -> Any:
     """Start the embedded PostgreSQL on `folder` (made when new); returns the server.
@@ -25,6 +27,8 @@ def _give_it_a_runtime_folder() -> None:
     if not Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent")).is_dir():
         runtime = Path(tempfile.gettempdir()) / f"messenger-runtime-{os.getuid()}"
         runtime.mkdir(mode=0o700, exist_ok=True)
+        if runtime.stat().st_uid != os.getuid():
+            raise StackError(f"{runtime} belongs to somebody else; set XDG_RUNTIME_DIR to a folder of yours")
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     # The name the wheel looks for; it does not make it.
     (Path(os.environ["XDG_RUNTIME_DIR"]) / "python_PostgresServer").mkdir(exist_ok=True)

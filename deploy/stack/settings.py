@@ -80,6 +80,11 @@ def load(environ: Mapping[str, str]) -> Settings:
         return value
 
     ports = Ports(**{f.name: int(number(f.name.upper(), float(f.default))) for f in fields(Ports)})  # type: ignore[arg-type]
+    problems += [
+        f"{field.name.upper()}: is {getattr(ports, field.name)}, expected 1 to 65535"
+        for field in fields(ports)
+        if not 0 < getattr(ports, field.name) < 65536
+    ]
     settings = Settings(
         ports=ports,
         folder=Path(environ.get("RUN_DIR", PROJECT / ".run")).resolve(),

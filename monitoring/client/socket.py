@@ -110,7 +110,13 @@ class Socket:
 
     def _apply(self, event: Event) -> None:
         """Advance the cursor over the next row of a log; a repeated row changes nothing."""
-        if "seq" in event and event["type"] in ("message", "member"):
+        if event["type"] == "resync":
+            self.cursors.clear()
+        elif event["type"] == "member" and event["event"] == "joined" and event["user"] == self.welcome["user"]:
+            # What lies between leaving and coming back is not for this device.
+            self.cursors[event["conv"]] = max(event["seq"], self.cursors.get(event["conv"], 0))
+            self._unreported.set()
+        elif "seq" in event and event["type"] in ("message", "member"):
             conv, seq = event["conv"], event["seq"]
             if seq == self.cursors.get(conv, seq - 1) + 1:
                 self.cursors[conv] = seq

@@ -1,7 +1,9 @@
 """What arrived, in a SQLite file of on-call's own: it must work when the messenger's database does not.
 
-Alertmanager repeats itself and retries; a notification of the same alert, start and status is
-counted once. Write-ahead logging lets the page read while a notification is written.
+Alertmanager repeats itself and retries; an alert whose last word was the same (status and start) is
+not written again. The last word and not any: an alert that was resolved and fires again with its
+old start, as after a broken connection to Prometheus, is news. Write-ahead logging lets the page
+read while a notification is written.
 """
 
 from __future__ import annotations
@@ -25,14 +27,17 @@ CREATE TABLE IF NOT EXISTS events (
     starts_at   TEXT NOT NULL,
     ends_at     TEXT NOT NULL,
     labels      TEXT NOT NULL,
-    annotations TEXT NOT NULL,
-    UNIQUE (fingerprint, starts_at, status, receiver)
+    annotations TEXT NOT NULL
 )
 """
+_INDEX = "CREATE INDEX IF NOT EXISTS events_fingerprint ON events (fingerprint, receiver, id)"
 _INSERT = """
 INSERT INTO events (received_at, receiver, status, fingerprint, starts_at, ends_at, labels, annotations)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (fingerprint, starts_at, status, receiver) DO UPDATE SET ends_at = excluded.ends_at
+SELECT :received_at, :receiver, :status, :fingerprint, :starts_at, :ends_at, :labels, :annotations
+WHERE (:status, :starts_at) IS NOT (
+    SELECT status, starts_at FROM events WHERE fingerprint = :fingerprint AND receiver = :receiver
+    ORDER BY id DESC LIMIT 1
+)
 """
 _LATEST = "SELECT received_at, receiver, status, starts_at, labels, annotations FROM events ORDER BY id DESC LIMIT ?"
 _OPEN = """
@@ -62,20 +67,21 @@ class Store:
         with self._connect() as conn:
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute(_SCHEMA)
+            conn.execute(_INDEX)
 
     def add(self, receiver: str, alerts: Sequence[Alert], now: float) -> None:
         """Keep the alerts of one notification, all or none. Raises sqlite3.Error."""
         rows = [
-            (
-                now,
-                receiver,
-                alert.status,
-                alert.fingerprint,
-                alert.starts_at,
-                alert.ends_at,
-                json.dumps(alert.labels, sort_keys=True),
-                json.dumps(alert.annotations, sort_keys=True),
-            )
+            {
+                "received_at": now,
+                "receiver": receiver,
+                "status": alert.status,
+                "fingerprint": alert.fingerprint,
+                "starts_at": alert.starts_at,
+                "ends_at": alert.ends_at,
+                "labels": json.dumps(alert.labels, sort_keys=True),
+                "annotations": json.dumps(alert.annotations, sort_keys=True),
+            }
             for alert in alerts
         ]
         with self._connect() as conn:

@@ -24,6 +24,7 @@ class CanaryProbe:
     def __init__(self, api: Api, accounts: ProbeAccounts, metrics: ProbeMetrics) -> None:
         self._metrics = metrics
         self._lock = threading.Lock()
+        self._preparing = threading.Lock()
         self._ledger = Ledger()
         self._number = 0
         self._conv: int | None = None
@@ -45,7 +46,8 @@ class CanaryProbe:
             self._sender.send(self._conv, body, canary_id)
         except (ApiError, OSError):
             with self._lock:
-                self._count(self._ledger.failed(canary_id))
+                for end in self._ledger.failed(canary_id):
+                    self._count(end)
 
     def settle(self) -> None:
         """Give the canaries whose deadline has passed their end."""
@@ -60,6 +62,12 @@ class CanaryProbe:
 
     def _prepare(self) -> None:
         """Both signed in and in one conversation; on first use, and again until it worked. Raises ApiError."""
+        with self._preparing:  # runs may overlap, and must not make two conversations
+            self._prepare_once()
+        for person in (self._sender, self._receiver):
+            person.connected.wait(timeout=2.0)
+
+    def _prepare_once(self) -> None:
         if self._conv is None:
             account = self._sender.account()
             self._receiver.account()
@@ -71,8 +79,6 @@ class CanaryProbe:
             self._started = True
             self._sender.start()
             self._receiver.start()
-        for person in (self._sender, self._receiver):
-            person.connected.wait(timeout=2.0)
 
     def _sender_heard(self, event: Event) -> None:
         if event["type"] == "ack":

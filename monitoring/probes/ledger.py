@@ -46,10 +46,11 @@ class Ledger:
         """A canary is on its way; `intended` is when the schedule wanted it sent."""
         self._canaries[canary_id] = _Canary(number, body, intended)
 
-    def failed(self, canary_id: str) -> End:
+    def failed(self, canary_id: str) -> Iterator[End]:
         """It could not even be sent."""
-        del self._canaries[canary_id]
-        return End("send_failed")
+        canary = self._canaries.pop(canary_id, None)
+        if canary is not None and not canary.ended:
+            yield End("send_failed")
 
     def acknowledged(self, canary_id: str) -> None:
         """The server promised to deliver it."""

@@ -78,7 +78,8 @@ def test_production_demands_a_backup_younger_than_an_hour(empty_database_url: st
     assert tables(empty_database_url) == set()
 
     assert run(["migrate", "up", "--without-backup"], environ).returncode == 0
-    assert run(["migrate", "down", "--count", "3"], environ).returncode == 0
+    assert run(["migrate", "down", "--count", "3"], environ).returncode == 2
+    assert run(["migrate", "down", "--count", "3", "--without-backup"], environ).returncode == 0
     assert run(["migrate", "status"], environ).returncode == 1
 
     (tmp_path / "today.dump").write_bytes(b"PGDMP and more")

@@ -9,16 +9,17 @@ SELECT %(conv)s, u, %(from_seq)s FROM unnest(%(users)s::bigint[]) AS u
 
 -- name: lock
 -- Who changes membership holds the conversation, as a send does: their order is the log's order.
-SELECT head FROM conversations c WHERE id = %(conv)s
-  AND EXISTS (SELECT FROM members m WHERE m.conversation_id = c.id AND m.user_id = %(user)s AND m.to_seq IS NULL)
-FOR NO KEY UPDATE
+SELECT FROM conversations WHERE id = %(conv)s FOR NO KEY UPDATE
+
+-- name: is_member
+-- A statement of its own after the lock: it sees who left while the lock was waited for.
+SELECT 1 FROM members WHERE conversation_id = %(conv)s AND user_id = %(user)s AND to_seq IS NULL
 
 -- name: advance
 UPDATE conversations SET head = head + %(by)s WHERE id = %(conv)s RETURNING head
 
 -- name: end_membership
 UPDATE members SET to_seq = %(to_seq)s WHERE conversation_id = %(conv)s AND user_id = %(user)s AND to_seq IS NULL
-RETURNING user_id
 
 -- name: list
 SELECT c.id, c.title, c.head, m.from_seq, coalesce(r.seq, m.from_seq - 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any, cast
 
@@ -16,12 +17,14 @@ from app.realtime.faults import Faults
 from app.realtime.hub import Hub, Sequenced, Session
 
 CONV = ConversationId(1)
+_numbers = itertools.count()
 
 
 class Sink:
     """Stands where a connection would: keeps the frames it is sent."""
 
     def __init__(self) -> None:
+        self.number = next(_numbers)
         self.frames: list[int] = []
         self.closed_with = 0
 
@@ -123,6 +126,16 @@ def test_a_newer_connection_displaces_the_older() -> None:
     assert older.frames == []
     assert newer.frames == [1]
     assert metrics.counter("messenger_sessions_displaced_total").value == 1
+
+
+def test_signing_in_that_is_overtaken_displaces_itself() -> None:
+    registry, _ = hub()
+    slow, older = session()
+    _, newer = live(registry)
+    assert not registry.attach(slow)
+    registry.deliver(event(1))
+    assert (older.closed_with, older.frames) == (4409, [])
+    assert (newer.closed_with, newer.frames) == (0, [1])
 
 
 def test_who_leaves_hears_that_and_nothing_after() -> None:

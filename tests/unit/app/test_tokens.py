@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from app.domain.ids import DeviceId, UserId
+from app.domain.people import Identity
 from app.errors import TokenExpired, Unauthenticated
 from app.services.tokens import ISSUER, LEEWAY_S, WS_TOKEN_TTL_S, Tokens
 
@@ -55,12 +56,17 @@ def test_an_expired_token_is_told_apart() -> None:
     assert caught.value.close_code == 4402
 
 
-def test_a_ws_token_is_of_its_own_audience_and_lives_a_minute() -> None:
-    token = tokens.mint_ws(UserId(1), DeviceId(2), time.time())
+def test_a_ws_token_is_of_its_own_audience_lives_a_minute_and_lends_the_access_token_s_life() -> None:
+    now = time.time()
+    identity = Identity(UserId(1), DeviceId(2), now + 900)
+    token = tokens.mint_ws(identity, now)
     with pytest.raises(Unauthenticated):
         tokens.check(token)
     with pytest.raises(Unauthenticated):
-        tokens.check_ws(tokens.mint(UserId(1), DeviceId(2), time.time()))
+        tokens.check_ws(tokens.mint(UserId(1), DeviceId(2), now))
     checked = tokens.check_ws(token)
-    assert checked.identity.expires_at - time.time() <= WS_TOKEN_TTL_S
-    assert checked.jti != tokens.check_ws(tokens.mint_ws(UserId(1), DeviceId(2), time.time())).jti
+    assert checked.identity == identity
+    assert checked.burn_until - now <= WS_TOKEN_TTL_S
+    assert checked.jti != tokens.check_ws(tokens.mint_ws(identity, now)).jti
+    with pytest.raises(TokenExpired):
+        tokens.check_ws(tokens.mint_ws(identity, now - WS_TOKEN_TTL_S - LEEWAY_S - 5))

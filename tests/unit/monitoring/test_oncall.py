@@ -63,6 +63,13 @@ def test_a_repeated_notification_is_one_event_and_a_new_start_another(client: Fl
     assert len(events(client)) == 2
 
 
+def test_an_alert_that_fires_again_with_its_old_start_is_firing(client: FlaskClient) -> None:
+    for status in ("firing", "resolved", "firing"):
+        client.post("/alertmanager", json=notification(status), headers=BEARER)
+    assert [event["status"] for event in events(client)] == ["firing", "resolved", "firing"]
+    assert "1 alert firing" in client.get("/", auth=("oncall", PASSWORD)).text
+
+
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}])
 def test_only_alertmanager_may_post(client: FlaskClient, headers: dict[str, str]) -> None:
     assert client.post("/alertmanager", json=notification(), headers=headers).status_code == 401

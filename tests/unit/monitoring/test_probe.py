@@ -60,7 +60,10 @@ def test_what_was_never_acknowledged_is_no_loss() -> None:
     ledger.sent("c", 1, "body", T0)
     assert outcomes(ledger.settle(T0 + FINAL_AFTER_S + 1)) == ["send_failed"]
     ledger.sent("d", 2, "body", T0)
-    assert ledger.failed("d").outcome == "send_failed"
+    assert outcomes(ledger.failed("d")) == ["send_failed"]
+    ledger.sent("e", 3, "body", T0)
+    assert outcomes(ledger.settle(T0 + FINAL_AFTER_S + 1)) == ["send_failed"]
+    assert outcomes(ledger.failed("e")) == [], "it had its end"
     assert outcomes(ledger.settle(T0 + FINAL_AFTER_S + 1)) == []
 
 
