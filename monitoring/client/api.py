@@ -70,6 +70,10 @@ class Api:
         rows: list[dict[str, Any]] = self.call("GET", "/api/conversations", token=account.access_token)["conversations"]
         return rows
 
+    def heads(self, account: Account) -> dict[int, int]:
+        """The last seq of each conversation: cursors for a device that does not want what was before it."""
+        return {row["id"]: row["head"] for row in self.conversations(account)}
+
     def call(self, method: str, path: str, form: Any = None, token: str | None = None) -> Any:
         """One request; its decoded answer. Raises ApiError."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -83,13 +83,10 @@ class Person:
     def _connect_and_wait(self) -> None:
         known = self._socket
         account = self.account()
-        self._socket = Socket(
-            self.api.ws_url,
-            account.access_token,
-            self._on_event,
-            known.cursors if known else None,
-            known.welcome["epoch"] if known else None,
-        )
+        # A new device of an old person does not replay what was said before it.
+        cursors = known.cursors if known else self.api.heads(account)
+        epoch = known.welcome["epoch"] if known else None
+        self._socket = Socket(self.api.ws_url, account.access_token, self._on_event, cursors, epoch)
         self.connected.set()
         self._socket.closed.wait()
         if self._socket.close_code == DISPLACED:

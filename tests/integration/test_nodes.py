@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.people import Listener, listening, register
 from tests.support.repository import ROOT
-from tests.support.servers import ADMIN_TOKEN, eventually, node_environ, running_node, running_redis
+from tests.support.servers import ADMIN_TOKEN, eventually, free_port, node_environ, running_node, running_redis
 
 
 def test_a_message_and_a_broadcast_cross_nodes_over_redis(database_url: str, tmp_path: Path) -> None:
@@ -48,24 +51,44 @@ def test_without_a_bus_the_log_of_commits_brings_everything(database_url: str, t
 
 
 def test_redis_killed_and_back_loses_nothing(database_url: str, tmp_path: Path) -> None:
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
     with (
-        running_redis(tmp_path) as redis_url,
-        running_node(database_url, tmp_path / "one", REDIS_URL=redis_url) as one,
-        running_node(database_url, tmp_path / "two", REDIS_URL=redis_url) as two,
+        running_node(database_url, tmp_path / "one", REDIS_URL=url) as one,
+        running_node(database_url, tmp_path / "two", REDIS_URL=url) as two,
     ):
-        eventually(lambda: two.metric("messenger_bus_connected") == 1)
         ann, bob = register(one.api), register(two.api)
         conv = one.api.create_conversation(ann, [bob.name])
         with listening(one.api, ann) as at_ann, listening(two.api, bob) as at_bob:
-            at_ann.send(conv, "over redis")
-            eventually(lambda: at_bob.bodies(conv) == ["over redis"])
-            port = redis_url.rsplit(":", 1)[1].split("/")[0]
-            subprocess.run(["redis-cli", "-p", port, "shutdown", "nosave"], check=False, capture_output=True)
-            eventually(lambda: two.metric("messenger_bus_connected") == 0)
-            at_ann.send(conv, "over the log")
-            eventually(lambda: at_bob.bodies(conv) == ["over redis", "over the log"])
-            ready = two.api.call("GET", "/health/ready")
-            assert (ready["status"], list(ready["problems"])) == ("degraded", ["bus"])
+            for turn in range(2):
+                with running_redis(tmp_path, port):
+                    eventually(lambda: [n.metric("messenger_bus_connected") for n in (one, two)] == [1, 1])
+                    at_ann.send(conv, f"over redis {turn}")
+                    at_bob.next("message", body=f"over redis {turn}")
+                    assert two.api.call("GET", "/health/ready")["status"] == "ready"
+                eventually(lambda: two.metric("messenger_bus_connected") == 0)
+                at_ann.send(conv, f"over the log {turn}")
+                at_bob.next("message", body=f"over the log {turn}")
+                ready = two.api.call("GET", "/health/ready")
+                assert (ready["status"], list(ready["problems"])) == ("degraded", ["bus"])
+            wanted = ["over redis 0", "over the log 0", "over redis 1", "over the log 1"]
+            assert at_ann.bodies(conv) == at_bob.bodies(conv) == wanted
+
+
+def test_a_redis_that_stands_still_is_noticed(database_url: str, tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        running_redis(tmp_path, port) as url,
+        running_node(database_url, tmp_path / "log", REDIS_URL=url) as node,
+    ):
+        eventually(lambda: node.metric("messenger_bus_connected") == 1)
+        (redis,) = [c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port]
+        os.kill(redis, signal.SIGSTOP)
+        try:
+            eventually(lambda: node.metric("messenger_bus_connected") == 0)
+        finally:
+            os.kill(redis, signal.SIGCONT)
+        eventually(lambda: node.metric("messenger_bus_connected") == 1)
 
 
 def test_a_node_that_goes_away_says_when_to_come_back(database_url: str, tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ class Listener:
         with self._lock:
             return [e for e in self._events if e["type"] == kind and all(e.get(k) == v for k, v in fields.items())]
 
+    def everything(self) -> list[dict[str, Any]]:
+        """All events so far, in the order they came."""
+        with self._lock:
+            return list(self._events)
+
     def next(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The first such event, waited for."""
         return eventually(lambda: self.events(kind, **fields))[0]

@@ -102,9 +102,9 @@ def running_node(database_url: str, log: Path, **more: str) -> Iterator[Node]:
 
 
 @contextmanager
-def running_redis(folder: Path) -> Iterator[str]:
-    """URL of a real Redis on a free port."""
-    port = free_port()
+def running_redis(folder: Path, port: int | None = None) -> Iterator[str]:
+    """URL of a real Redis on `port`, or a free one."""
+    port = port or free_port()
     command = [
         str(require("redis-server")),
         "--port",
