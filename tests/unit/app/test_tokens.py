@@ -18,7 +18,7 @@ tokens = Tokens(SECRET, access_ttl_s=900)
 
 def forged(algorithm: str = "HS256", secret: str = SECRET, **changes: object) -> str:
     now = int(time.time())
-    claims = {"iss": ISSUER, "aud": "api", "sub": "1", "dev": 2, "iat": now, "exp": now + 60} | changes
+    claims = {"iss": ISSUER, "aud": "api", "sub": "1", "dev": 2, "iat": now, "exp": now + 86_400} | changes
     return jwt.encode({k: v for k, v in claims.items() if v is not None}, secret, algorithm=algorithm)
 
 
