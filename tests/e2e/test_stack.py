@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import psutil
 import psycopg2
@@ -23,6 +22,7 @@ from monitoring.boards.queries import panel_queries
 from tests.support.people import listening, register
 from tests.support.repository import DASHBOARDS
 from tests.support.servers import eventually, free_port
+from tests.support.sql import rows
 from tests.support.stack import SCRAPE_S, Stack, demo_accounts, environment, make_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -46,16 +46,6 @@ def stack(folder: Path) -> Iterator[Stack]:
 def database_url(stack: Stack) -> str:
     socket_folder = (stack.folder / "postgres" / "postmaster.pid").read_text().splitlines()[4]
     return f"postgresql://postgres:@/postgres?host={socket_folder}"
-
-
-def rows_of(stack: Stack, query: str) -> list[tuple[Any, ...]]:
-    conn = psycopg2.connect(database_url(stack))
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(query)
-            return cursor.fetchall()
-    finally:
-        conn.close()
 
 
 def test_two_people_talk(stack: Stack) -> None:
@@ -133,7 +123,7 @@ def locked_rows(stack: Stack) -> Iterator[None]:
 @contextmanager
 def stopped_backends(stack: Stack) -> Iterator[None]:
     """The node's database sessions are stopped by a signal, as on a machine that swaps or a disk that hangs."""
-    backends = rows_of(stack, "SELECT pid FROM pg_stat_activity WHERE application_name = 'messenger'")
+    backends = rows(database_url(stack), "SELECT pid FROM pg_stat_activity WHERE application_name = 'messenger'")
     assert backends
     for (pid,) in backends:
         os.kill(pid, signal.SIGSTOP)
@@ -170,7 +160,7 @@ def test_the_alert_reaches_the_webhook_and_resolves(
 def test_what_was_sent_during_the_faults_was_delivered_in_the_end(stack: Stack) -> None:
     """The demo people's views of their conversations are dense, in order, and equal to the database's log."""
     told = demo_accounts(stack)
-    log = rows_of(stack, "SELECT conversation_id, seq FROM messages ORDER BY conversation_id, seq")
+    log = rows(database_url(stack), "SELECT conversation_id, seq FROM messages ORDER BY conversation_id, seq")
     for name in told["people"]:
         account = stack.api.login(name, told["password"])
         with listening(stack.api, account) as listener:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 
 from monitoring.client.api import Account, ApiError
 from monitoring.client.socket import ConnectionFailed, Socket
 from tests.support.people import register
 from tests.support.servers import Node, eventually, running_node, running_redis
+from tests.support.sql import rows
 
 TALK_S = 12
 
@@ -161,14 +161,4 @@ def memberships(url: str, conv: int, user: int) -> list[tuple[int, int]]:
     query = (
         f"SELECT from_seq, coalesce(to_seq, 1 << 30) FROM members WHERE conversation_id = {conv} AND user_id = {user}"
     )
-    return rows(url, query)
-
-
-def rows(url: str, query: str) -> list[Any]:
-    conn = psycopg2.connect(url)
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(query)
-            return cursor.fetchall()
-    finally:
-        conn.close()
+    return [(first, last) for first, last in rows(url, query)]

@@ -8,25 +8,18 @@ import sys
 import time
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from app import config, migrations, seeding
 from app.errors import ConfigError
 from tests.support.repository import ROOT
 from tests.support.servers import node_environ
+from tests.support.sql import rows
 
 
 def tables(url: str) -> set[str]:
-    conn = psycopg2.connect(url)
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(
-                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '%yoyo%'"
-            )
-            return {row[0] for row in cursor.fetchall()}
-    finally:
-        conn.close()
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '%yoyo%'"
+    return {name for (name,) in rows(url, query)}
 
 
 def test_up_down_and_up_again_on_a_database_with_data(empty_database_url: str, tmp_path: Path) -> None:

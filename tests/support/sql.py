@@ -1,0 +1,18 @@
+"""Looking into the database, past the program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg2
+
+
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    """What the query finds, over a connection of its own."""
+    conn = psycopg2.connect(url)
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+    finally:
+        conn.close()
