@@ -90,8 +90,8 @@ def test_every_panel_of_the_overview_has_data_within_a_minute(stack: Stack) -> N
 
 
 def test_nothing_fires_while_all_is_well(stack: Stack) -> None:
-    firing = stack.query('ALERTS{alertstate="firing",alertname!="Watchdog"}')
-    assert firing == []
+    # A busy machine may be slow while everything starts; that passes.
+    eventually(lambda: stack.query('ALERTS{alertstate="firing",alertname!="Watchdog"}'), lambda firing: not firing, 90)
     assert stack.query('ALERTS{alertstate="firing",alertname="Watchdog"}')
 
 
@@ -145,8 +145,9 @@ WINDOW_S = 15
 def test_the_alert_reaches_the_webhook_and_resolves(
     stack: Stack, fault: Callable[[Stack], AbstractContextManager[None]], hold_s: int
 ) -> None:
-    before = stack.arrived(ALERT)
-    assert before.count("firing") == before.count("resolved"), "the one before is over"
+    before = eventually(
+        lambda: stack.arrived(ALERT), lambda all_: all_.count("firing") == all_.count("resolved"), within_s=90
+    )
     with fault(stack):
         new = eventually(lambda: stack.arrived(ALERT)[len(before) :], within_s=60)
         assert new == ["firing"]
