@@ -128,8 +128,9 @@ class Committer:
             message = pending.message
             self._outcomes["ok"].add()
             pending.conn.send(wire.frame(wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)))
+            counted = self._overdue.pop(pending.key, 0)
             if answer.outcome == "new":
-                owed.append(self._overdue.pop(pending.key, 0))
+                owed.append(counted)
                 entries.append(
                     Entry(
                         message.conv,

@@ -7,6 +7,7 @@ costs no more than one that acknowledges at the end.
 from __future__ import annotations
 
 import time
+from itertools import islice
 
 import gevent
 
@@ -58,7 +59,7 @@ class Cursors:
     def flush(self) -> None:
         """Write what waits; what could not be written waits on. Raises AppError."""
         while self._read:
-            reads = dict(self._read)
+            reads = dict(islice(self._read.items(), MAX_BATCH))
             moved = self._messages.read([(user, conv, seq) for (user, conv), (seq, _) in reads.items()])
             for person, told in reads.items():
                 if self._read.get(person) == told:
@@ -66,7 +67,7 @@ class Cursors:
             for user, conv, seq in moved:
                 self._outlet.aside("read", conv, wire.ReadMark(conv, user, seq), reads[user, conv][1])
         while self._delivered:
-            batch = [(key, self._delivered[key]) for key in list(self._delivered)[:MAX_BATCH]]
+            batch = list(islice(self._delivered.items(), MAX_BATCH))
             started = time.time()
             receipts = self._messages.delivered([(device, conv, seq) for (device, conv), seq in batch])
             for key, seq in batch:

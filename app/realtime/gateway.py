@@ -23,7 +23,8 @@ from app.realtime.connection import Connection, adopt
 from app.realtime.session import Gatekeeper
 from app.services.tokens import Tokens, WsToken
 
-IDLE_S = 15.0
+IDLE_S = 75.0
+"""Longer than a proxy keeps its idle connections (nginx: 60 s), so that it is never the server who hangs up first."""
 HEADERS_S = 5.0
 HANDLER_KEY = "messenger.handler"
 

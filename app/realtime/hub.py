@@ -221,7 +221,9 @@ class Hub:
         self._fan_out("message", live, event.frame, event.ts, event.owed)
         if event.kind is Kind.LEFT:
             for session in tuple(self._by_user.get(event.user, ())):
-                self.unsubscribe(session, event.conv)
+                # Who catches up, or has read past this row, may have come back meanwhile: their pages tell.
+                if event.conv not in session.behind and event.conv not in session.ahead:
+                    self.unsubscribe(session, event.conv)
 
     def to_conversation(
         self, path: str, conv: ConversationId, frame: bytes, ts: float, *, but: UserId | None = None

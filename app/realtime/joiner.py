@@ -12,7 +12,7 @@ and keeps no one waiting. Pages are sent only while little is queued, so they ne
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -104,6 +104,10 @@ class Joiner:
             if len(work.asked) < MAX_ASKED or conv in work.asked:
                 work.asked[conv] = min(after, work.asked.get(conv, after))
 
+    def forget(self, session: Session) -> None:
+        """This session is gone. Called in read callbacks."""
+        self._work.pop(session, None)
+
     def run(self) -> None:
         """Work for ever; WORKERS greenlets run this."""
         while True:
@@ -177,7 +181,7 @@ class Joiner:
                 self._send_pages(work)
             elif work.asked or work.asked_by_client:
                 self._plan_asked(work)
-            if not work.wants and work.tell:
+            if not work.wants and not work.asked and work.tell:
                 work.tell = False
                 conn.send(wire.frame(wire.Synced()))
             if work.wants or work.asked or work.asked_by_client:
@@ -199,7 +203,7 @@ class Joiner:
         session = work.session
         asked, entered = work.asked, work.entered
         work.asked, work.entered = {}, set()
-        work.tell, work.asked_by_client = work.asked_by_client, False
+        work.tell, work.asked_by_client = work.tell or work.asked_by_client, False
         # Signing in may have followed a conversation already that the hub let the session into meanwhile.
         followed = {conv for conv in entered if conv in session.convs and conv not in session.behind}
         identity = Identity(session.user, session.device, session.expires_at)
@@ -223,8 +227,11 @@ class Joiner:
             work.wants[m.conv, m.from_seq] = Want(m.conv, after, m.to_seq)
 
     def _send_pages(self, work: Work) -> None:
-        """One read for the first wants; those that are complete leave, the others move on."""
-        keys = list(islice(work.wants, MAX_WANTS))
+        """One read for some wants; those that are complete leave, the others move on.
+
+        Of one conversation only the first: a stay that is past comes whole before the present one.
+        """
+        keys = list(islice(_first_of_each(work.wants), MAX_WANTS))
         entries = self._messages.pages([work.wants[key] for key in keys], PAGE_ROWS)
         for key in keys:
             want = work.wants[key]
@@ -234,7 +241,8 @@ class Joiner:
             if want.upto is None and want.conv not in work.session.behind:
                 # They left meanwhile: what is theirs up to that row, and after a return, must be planned anew.
                 del work.wants[key]
-                work.asked[want.conv] = last
+                work.asked[want.conv] = min(last, work.asked.get(want.conv, last))
+                work.entered.discard(want.conv)
             elif sent < len(rows):
                 work.wants[key] = Want(want.conv, last, want.upto)
                 return
@@ -259,8 +267,17 @@ class Joiner:
 
     def _part(self, conn: Connection, error: AppError) -> None:
         """Tell why, and close with the code that says whether coming again makes sense."""
-        if isinstance(conn.session, Session):
-            self._work.pop(conn.session, None)
         if conn.open:
             conn.send(wire.frame(wire.ErrorEvent(error.code, error.message)))
             conn.close(error.close_code or 1011, error.code)
+
+
+def _first_of_each(
+    wants: Mapping[tuple[ConversationId, int], Want],
+) -> Iterator[tuple[ConversationId, int]]:
+    """The key of the earliest stay in each conversation; they were planned in that order."""
+    seen: set[ConversationId] = set()
+    for key in wants:
+        if key[0] not in seen:
+            seen.add(key[0])
+            yield key

@@ -88,18 +88,21 @@ class Gatekeeper:
 
     def closing(self, conn: Connection) -> None:
         """We close it: nothing is owed to it any more."""
-        if isinstance(conn.session, Session):
-            self._hub.detach(conn.session)
+        self._let_go(conn)
         self.waiting_for_goodbye.append((time.monotonic() + GOODBYE_DEADLINE_S, conn))
 
     def closed(self, conn: Connection, code: int) -> None:
         """A connection is gone."""
         self.connections.pop(conn, None)
-        if isinstance(conn.session, Session):
-            self._hub.detach(conn.session)
+        self._let_go(conn)
         conn.session = None
         name = str(code)
         self._closes[name if name in _CLOSE_CODES else "other"].add()
+
+    def _let_go(self, conn: Connection) -> None:
+        if isinstance(conn.session, Session):
+            self._hub.detach(conn.session)
+            self._joiner.forget(conn.session)
 
     # --- commands -------------------------------------------------------------------------------------
 

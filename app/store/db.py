@@ -58,7 +58,7 @@ class Database:
         conn = self._take()
         keep = False
         try:
-            with gevent.Timeout(SILENCE_S, Unavailable("the database is silent")):
+            with _patience():
                 yield conn
                 conn.commit()
             keep = True
@@ -91,7 +91,8 @@ class Database:
             return conn
         connected = False
         try:
-            conn = self._connect()
+            with _patience():  # in green mode libpq's own connect_timeout has no effect
+                conn = self._connect()
             connected = True
         except psycopg2.Error as error:
             raise Unavailable("the database cannot be reached") from error
@@ -110,10 +111,15 @@ class Database:
         self._free.put(kept)
 
 
+def _patience() -> gevent.Timeout:
+    return gevent.Timeout(SILENCE_S, Unavailable("the database is silent"))
+
+
 def _rolled_back(conn: Connection) -> bool:
     try:
-        conn.rollback()
-    except psycopg2.Error:
+        with _patience():
+            conn.rollback()
+    except (psycopg2.Error, Unavailable):
         return False
     return True
 

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +30,7 @@ from app.store.db import Database
 from app.store.messages import Committed, NewMessage
 from monitoring.client.api import Account
 from tests.support.people import Listener, listening, register
+from tests.support.repository import ROOT
 from tests.support.servers import JWT_SECRET, Node, eventually, running_node
 
 
@@ -228,3 +231,27 @@ def test_every_error_frame_is_json(node: Node) -> None:
     conn.send("not json")
     assert json.loads(conn.recv())["code"] == "invalid_request"
     conn.close()
+
+
+def test_a_server_that_accepts_and_says_nothing_costs_no_pool_slot() -> None:
+    """As a stopped postmaster does: the kernel accepts for it. Each use is refused, and the slot is free again."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        code = f"""
+from gevent import monkey; monkey.patch_all()
+from psycogreen.gevent import patch_psycopg; patch_psycopg()
+from app.errors import Unavailable
+from app.metrics import Metrics
+from app.store import db
+db.SILENCE_S = 0.5
+pool = db.Database("postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x", 1, Metrics())
+for _ in range(2):
+    try:
+        with pool.transaction():
+            print("connected")
+    except Unavailable as error:
+        print(error.message)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.stdout.splitlines() == ["the database is silent"] * 2, done.stderr

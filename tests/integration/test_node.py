@@ -363,3 +363,22 @@ def test_no_token_or_body_reaches_the_log(node: Node) -> None:
         assert secret not in log
     for line in log.splitlines():
         assert isinstance(json.loads(line), dict)
+
+
+def test_a_past_stay_comes_whole_before_the_present_one(node: Node) -> None:
+    ann, bob = register(node.api), register(node.api)
+    conv = node.api.create_conversation(ann, [bob.name])
+    members = f"/api/conversations/{conv}/members"
+    with listening(node.api, ann) as at_ann:
+        for n in range(230):  # more than a page
+            at_ann.send(conv, str(n))
+            time.sleep(0.021)
+        node.api.call("DELETE", f"{members}/me", token=bob.access_token)
+        at_ann.send(conv, "not for bob")
+        node.api.call("POST", members, {"members": [bob.name]}, ann.access_token)
+        at_ann.send(conv, "welcome back")
+    with listening(node.api, bob) as at_bob:
+        assert at_bob.bodies(conv) == [*map(str, range(230)), "welcome back"]
+        seqs = at_bob.seqs(conv)
+        assert seqs == sorted(seqs)
+        assert at_bob.socket.cursors[conv] == seqs[-1]

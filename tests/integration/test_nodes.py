@@ -117,3 +117,23 @@ def test_a_taken_port_is_named(database_url: str, tmp_path: Path) -> None:
         done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 2
         assert f"error: PORT: port {node.port} cannot be used" in done.stderr
+
+
+def test_who_comes_back_and_connects_to_a_node_that_hears_late_gets_no_row_twice(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Without a bus node two hears of leaving and coming back up to a poll later than the new connection reads it."""
+    with running_node(database_url, tmp_path / "one") as one, running_node(database_url, tmp_path / "two") as two:
+        ann, bob = register(one.api), register(one.api)
+        conv = one.api.create_conversation(ann, [bob.name])
+        members = f"/api/conversations/{conv}/members"
+        with listening(two.api, ann) as at_ann:
+            for turn in range(10):
+                one.api.call("DELETE", f"{members}/me", token=bob.access_token)
+                one.api.call("POST", members, {"members": [bob.name]}, ann.access_token)
+                with listening(two.api, bob) as at_bob:
+                    at_ann.send(conv, f"turn {turn}")
+                    at_bob.next("message", body=f"turn {turn}")
+                    seqs = at_bob.seqs(conv)
+                    assert len(seqs) == len(set(seqs))
+                    assert seqs == sorted(seqs)

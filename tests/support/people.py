@@ -47,6 +47,10 @@ class Listener:
         with self._lock:
             return list(self._events)
 
+    def seqs(self, conv: int) -> list[int]:
+        """The rows of a conversation's log, as they came."""
+        return [e["seq"] for e in self.everything() if e["type"] in ("message", "member") and e["conv"] == conv]
+
     def next(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The first such event, waited for."""
         return eventually(lambda: self.events(kind, **fields))[0]
