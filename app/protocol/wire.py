@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Entry, Kind
-from app.errors import InvalidRequest
+from app.errors import AppError, InvalidRequest
 from app.protocol import frames
 
 MAX_BODY_CHARS = 48 * 1024
@@ -196,6 +196,11 @@ def decode(text: str) -> AnyCommand:
 def frame(event: ServerEvent) -> bytes:
     """The WebSocket frame of an event: built once, sent to every socket as it is."""
     return frames.encode(frames.Opcode.TEXT, _encoder.encode(event))
+
+
+def error_frame(error: AppError, message_id: str | None = None, retry_after_ms: int | None = None) -> bytes:
+    """The frame that tells a client of an error; `message_id` is that of the send that failed."""
+    return frame(ErrorEvent(error.code, error.message, message_id, retry_after_ms))
 
 
 def entry_event(entry: Entry) -> ServerEvent:

@@ -153,8 +153,7 @@ class Committer:
         server_side = error.http_status >= 500
         self._outcomes["server_error" if server_side else "client_error"].add()
         retry = BUSY_RETRY_MS if server_side else None
-        event = wire.ErrorEvent(error.code, error.message, pending.message.client_id, retry)
-        pending.conn.send(wire.frame(event))
+        pending.conn.send(wire.error_frame(error, pending.message.client_id, retry))
 
 
 def _judge(answer: Committed) -> Committed | AppError:

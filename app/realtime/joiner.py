@@ -268,7 +268,7 @@ class Joiner:
     def _part(self, conn: Connection, error: AppError) -> None:
         """Tell why, and close with the code that says whether coming again makes sense."""
         if conn.open:
-            conn.send(wire.frame(wire.ErrorEvent(error.code, error.message)))
+            conn.send(wire.error_frame(error))
             conn.close(error.close_code or 1011, error.code)
 
 

@@ -78,7 +78,7 @@ class Gatekeeper:
             self._obey(conn, wire.decode(text), arrived)
         except AppError as error:
             self._client_error.add()
-            conn.send(wire.frame(wire.ErrorEvent(error.code, error.message)))
+            conn.send(wire.error_frame(error))
             if error.close_code:
                 conn.close(error.close_code, error.code)
 
@@ -135,15 +135,13 @@ class Gatekeeper:
         message = NewMessage(command.conv, session.user, session.device, command.id, command.body, time.time())
         self._validate.observe(time.perf_counter() - arrived)
         if not self._committer.put(session.conn, message):
-            error = Unavailable("busy; send it again")
-            session.conn.send(wire.frame(wire.ErrorEvent(error.code, error.message, command.id, BUSY_RETRY_MS)))
+            session.conn.send(wire.error_frame(Unavailable("busy; send it again"), command.id, BUSY_RETRY_MS))
 
     def _slow_down(self, session: Session, command: wire.AnyCommand) -> None:
         self._client_error.add()
         message_id = command.id if isinstance(command, wire.Send) else None
         retry_after_ms = int(1000 / self._rate) + 1
-        error = TooMany("slow down")
-        session.conn.send(wire.frame(wire.ErrorEvent(error.code, error.message, message_id, retry_after_ms)))
+        session.conn.send(wire.error_frame(TooMany("slow down"), message_id, retry_after_ms))
 
     def _note(self, session: Session, command: wire.Auth | wire.Delivered | wire.Read | wire.Sync) -> None:
         if isinstance(command, wire.Auth):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import gevent
 
 from app import logs
-from app.errors import AppError
+from app.errors import AppError, TokenExpired
 from app.metrics import Metrics
 from app.protocol import wire
 from app.realtime.connection import Connection
@@ -54,8 +54,9 @@ def _enforce_deadlines(gatekeeper: Gatekeeper, hub: Hub) -> None:
     now = time.time()
     for session in hub.sessions():
         if session.expires_at <= now:
-            session.conn.send(wire.frame(wire.ErrorEvent("token_expired", "refresh the token and reconnect")))
-            session.conn.close(4402, "token_expired")
+            expired = TokenExpired()
+            session.conn.send(wire.error_frame(expired))
+            session.conn.close(4402, expired.code)
 
 
 def due(waiting: deque[tuple[float, Connection]]) -> Iterator[Connection]:
