@@ -10,7 +10,7 @@ from typing import cast
 import gevent
 import pytest
 
-from app.protocol.frames import MAX_MESSAGE_BYTES
+from app.protocol.frames import MAX_MESSAGE_BYTES, Opcode, encode
 from app.realtime.connection import LINGER_BYTES, Connection, Owner
 from tests.support.rawws import BINARY, CLOSE, PING, TEXT, close, frame
 
@@ -123,6 +123,16 @@ def test_after_our_close_frame_only_the_answer_counts(pair_of: Callable[[Recorde
     assert (answer[:1], len(answer)) == (b"\x88", 2 + 2 + len("revoked"))
     pair.client.close()
     pair.until(lambda: owner.told == ["closing ", "closed 4401"])
+
+
+def test_what_is_queued_goes_out_before_the_end(pair_of: Callable[[Recorder], Pair]) -> None:
+    pair = pair_of(Recorder())
+    long = encode(Opcode.BINARY, bytes(600_000))
+    pair.conn.send(long)
+    assert pair.conn.queued_bytes
+    pair.client.send(close())
+    pair.until(lambda: pair.conn.close_code == 1000)
+    assert pair.reads_to_the_end() == long + b"\x88\x02\x03\xe8"
 
 
 def test_a_client_that_never_stops_sending_is_cut(pair_of: Callable[[Recorder], Pair]) -> None:

@@ -292,11 +292,11 @@ def test_garbage_is_refused_or_waited_for(chunks: list[bytes]) -> None:
 
 near_frames = st.builds(
     lambda opcode, payload, bit, place, more: _flipped(frame(opcode, payload), bit, place) + more,
-    st.sampled_from([*range(16)]),
+    st.sampled_from([*Opcode, 3]),
     st.one_of(st.binary(max_size=130), st.text(max_size=300).map(str.encode)),
-    st.integers(0, 255),
+    st.sampled_from([0, 0, 0, 1, 0x80, 0xFF]),
     st.integers(0, 9),
-    st.binary(max_size=1),
+    st.sampled_from([b"", b"", b"x"]),
 )
 
 
@@ -317,6 +317,13 @@ def test_the_short_cut_for_whole_frames_says_what_the_decoder_says(data: bytes, 
 @pytest.mark.parametrize("payload", [b"", b"x" * 125, b"x" * 126, b"x" * 65_535])
 def test_the_short_cut_takes_every_frame_that_comes_alone(payload: bytes) -> None:
     assert decode_whole(frame(Opcode.TEXT, payload)) == Event(Opcode.TEXT, text=payload.decode())
+
+
+@pytest.mark.parametrize("size", [0, 5, 124, 125])
+def test_the_short_cut_leaves_a_length_in_the_wrong_form_to_the_decoder(size: int) -> None:
+    data = b"\x82\xfe" + size.to_bytes(2, "big") + bytes(4 + size)
+    assert decode_whole(data) is None
+    assert refusal_of(data) == 1002
 
 
 # --- what the server sends ----------------------------------------------------------------------------
