@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import repeat
 
 from app.domain.ids import ConversationId, UserId
 from app.domain.log import Entry
 from app.protocol import wire
 from app.realtime.bus import Bus, BusFrame, to_bus
+from app.realtime.connection import Connection
+from app.realtime.fanout import Fanout
 from app.realtime.hub import Hub, Sequenced
+
+Reply = tuple[Connection, bytes]
 
 
 def sequenced(entry: Entry, owed: int = 0) -> Sequenced:
@@ -22,19 +27,32 @@ def sequenced(entry: Entry, owed: int = 0) -> Sequenced:
 class Outlet:
     """Tells everybody, here and on other nodes. Never waits."""
 
-    def __init__(self, hub: Hub, bus: Bus, node: str) -> None:
+    def __init__(self, hub: Hub, fanout: Fanout, bus: Bus, node: str) -> None:
         """`node` is this process's name on the bus."""
         self._hub = hub
+        self._fanout = fanout
         self._bus = bus
         self._node = node
 
-    def entries(self, entries: Sequence[Entry], owed: Sequence[int] = ()) -> None:
-        """Rows of the log that were just committed; `owed`: deliveries counted for each while it was overdue."""
+    def entries(self, entries: Sequence[Entry], owed: Sequence[int] = (), replies: Sequence[Reply] = ()) -> None:
+        """Rows of the log that were just committed; `owed`: deliveries counted for each while it was overdue.
+
+        `replies` go to single connections, together with what else those connections get of this.
+        """
         events = [sequenced(entry, n) for entry, n in zip(entries, owed or repeat(0))]  # noqa: B905  repeat has no end
-        for event in events:
-            self._hub.deliver(event)
+        with self._fanout.turn():
+            for conn, frame in replies:
+                self._fanout.reply(conn, frame)
+            for event in events:
+                self._hub.deliver(event)
         if events:
             self._bus.publish([to_bus(self._node, event) for event in events])
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything told within the block leaves at its end, once a connection; it must not switch greenlets."""
+        with self._fanout.turn():
+            yield
 
     def aside(
         self, path: str, conv: ConversationId, event: wire.ServerEvent, ts: float, *, but: UserId | None = None
