@@ -141,6 +141,10 @@ class Hub:
         """Everybody who is here."""
         return iter(tuple(self._by_device.values()))
 
+    def hears(self, conv: ConversationId) -> bool:
+        """Whether anybody here listens to `conv`."""
+        return conv in self._topics
+
     def live_listeners(self, conv: ConversationId) -> int:
         """How many connections of this node a message of `conv` is owed to now."""
         topic = self._topics.get(conv)
