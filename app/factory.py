@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gevent
@@ -15,7 +16,10 @@ from app.config import Config
 from app.errors import AppError
 from app.http import admin, auth, base, conversations, health
 from app.metrics import Metrics
-from app.realtime import bus, upkeep
+from app.realtime import upkeep
+from app.realtime.bus import Bus, LocalBus
+from app.realtime.bus.handover import hand_on, wanted_by
+from app.realtime.bus.redis_bus import RedisBus
 from app.realtime.committer import Committer
 from app.realtime.cursors import Cursors
 from app.realtime.faults import Faults
@@ -47,7 +51,7 @@ class Node:
     gateway: Gateway
     cursors: Cursors
     reconciler: Reconciler
-    bus: bus.Bus
+    bus: Bus
     databases: tuple[Database, ...]
     parts: dict[str, Callable[[], None]]
     greenlets: list[Any] = field(default_factory=list)
@@ -81,7 +85,7 @@ def create_node(config: Config) -> Node:
     # Not NODE_ID: two nodes that were given the same one would not hear each other.
     instance = str(uuid.uuid4())
     carrier = _bus(config, hub, metrics, instance)
-    outlet = Outlet(hub, carrier, instance)
+    outlet = Outlet(hub, carrier)
     committer = Committer(messages, hub, outlet, metrics)
     joiner = Joiner(messages, hub, metrics)
     cursors = Cursors(messages, outlet)
@@ -113,7 +117,7 @@ def create_node(config: Config) -> Node:
                 "drain": lambda: "this node is going away" if gateway.draining else None,
                 "log": lambda: _log_problem(reconciler),
             },
-            helpful={"bus": lambda: None if carrier.connected else "other nodes are heard through the log only"},
+            helpful={"bus": carrier.problem},
         )
     )
     parts = {
@@ -131,10 +135,11 @@ def create_node(config: Config) -> Node:
     return Node(app, metrics, gatekeeper, gateway, cursors, reconciler, carrier, (db, relaxed), parts)
 
 
-def _bus(config: Config, hub: Hub, metrics: Metrics, instance: str) -> bus.Bus:
+def _bus(config: Config, hub: Hub, metrics: Metrics, instance: str) -> Bus:
     if not config.redis_url:
-        return bus.LocalBus()
-    return bus.RedisBus(config.redis_url, instance, lambda frame: bus.hand_on(hub, frame), metrics)
+        return LocalBus()
+    heard = partial(hand_on, hub)
+    return RedisBus(config.redis_url, config.bus_shards, instance, heard, wanted_by(hub), metrics)
 
 
 def _log_problem(reconciler: Reconciler) -> str | None:

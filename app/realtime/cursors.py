@@ -4,14 +4,12 @@ Only the highest seq of each (device, conversation) waits, so a device that ackn
 costs no more than one that acknowledges at the end.
 
 Receipts are cumulative and told at most once a second for each person and conversation. They are not in the
-log: one that the bus lost is made good by the next. Read markers are in the log, so `told` is asked before one is
-passed on: it comes from here, from the bus or from a poll, and goes to sockets once.
+log: one that the bus lost is made good by the next.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from itertools import islice
 
 import gevent
@@ -29,7 +27,6 @@ RECEIPTS_EVERY_FLUSHES = 5
 MAX_BATCH = 5_000
 MAX_WAITING = 200_000
 """Cursors that may wait while the database is away; a device whose cursor was not taken names it when it returns."""
-MAX_TOLD = 50_000
 
 log = logs.get("cursors")
 
@@ -44,7 +41,6 @@ class Cursors:
             path: metrics.histogram("messenger_fanout_stage_seconds", path, "commit") for path in ("read", "receipt")
         }
         self._receipts: dict[tuple[ConversationId, UserId], int] = {}
-        self._told: OrderedDict[tuple[UserId, ConversationId], int] = OrderedDict()
         self._delivered: dict[tuple[DeviceId, ConversationId], int] = {}
         self._read: dict[tuple[UserId, ConversationId], tuple[int, float]] = {}
 
@@ -85,8 +81,7 @@ class Cursors:
             for user, conv, seq in moved:
                 received_at = reads[user, conv][1]
                 self._commit["read"].observe(max(0.0, now - received_at))
-                if self.is_news(user, conv, seq):
-                    self._outlet.aside("read", conv, wire.ReadMark(conv, user, seq), received_at)
+                self._outlet.read_mark(conv, user, seq, received_at)
         while self._delivered:
             batch = list(islice(self._delivered.items(), MAX_BATCH))
             started = time.perf_counter()
@@ -98,20 +93,9 @@ class Cursors:
             for conv, user, seq in receipts:
                 self._receipts[conv, user] = max(seq, self._receipts.get((conv, user), 0))
 
-    def is_news(self, user: UserId, conv: ConversationId, seq: int) -> bool:
-        """Whether this read marker has not been passed on here yet; from now on it has."""
-        key = (user, conv)
-        if seq <= self._told.get(key, 0):
-            return False
-        self._told[key] = seq
-        self._told.move_to_end(key)
-        if len(self._told) > MAX_TOLD:
-            self._told.popitem(last=False)
-        return True
-
     def _tell_receipts(self) -> None:
         receipts, self._receipts = self._receipts, {}
         now = time.time()
-        with self._outlet.together():
+        with self._outlet.turn():
             for (conv, user), seq in receipts.items():
                 self._outlet.aside("receipt", conv, wire.Receipt(conv, user, seq), now, but=user)

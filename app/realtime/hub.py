@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ from app.metrics import Metrics
 from app.realtime.connection import Connection
 from app.realtime.fanout import Fanout, Lane
 from app.realtime.limits import Bucket
+from app.realtime.marks import ToldMarks
 
 T = TypeVar("T")
 MAX_HELD = 1_000
@@ -110,6 +111,7 @@ class Hub:
         self._topics: dict[ConversationId, Topic] = {}
         self._by_user: dict[UserId, tuple[Session, ...]] = {}
         self._by_device: dict[DeviceId, Session] = {}
+        self._marks = ToldMarks()
         self._everybody = Lane()
         self._overhearing: list[set[ConversationId]] = []
         self._displaced = metrics.counter("messenger_sessions_displaced_total")
@@ -307,9 +309,13 @@ class Hub:
 
     # --- what they hear ------------------------------------------------------------------------------
 
+    def turn(self) -> AbstractContextManager[None]:
+        """What is sent within the block leaves at its end, once a connection; it must not switch greenlets."""
+        return self._fanout.turn()
+
     def deliver_all(self, events: Iterable[Sequenced]) -> int:
         """`deliver` for many, with one send for each connection; returns how many were news."""
-        with self._fanout.turn():
+        with self.turn():
             return sum([self.deliver(event) for event in events])
 
     def deliver(self, event: Sequenced) -> bool:
@@ -387,6 +393,13 @@ class Hub:
         if topic is not None:
             hearing = topic.live if topic.transit is None else (*topic.live, *topic.transit.joining)
             self._to_listeners(path, tuple(s for s in hearing if s.user != but), frame, ts, topic)
+
+    def read_mark(self, conv: ConversationId, user: UserId, seq: int, frame: bytes, ts: float) -> bool:
+        """`user` has read through `seq`: tell everybody who hears `conv`; False when that was told before."""
+        if not self.wanted(conv) or not self._marks.is_news(user, conv, seq):
+            return False
+        self.to_conversation("read", conv, frame, ts)
+        return True
 
     def to_all(self, path: str, frame: bytes, ts: float) -> int:
         """A frame to every connection of this node; returns how many there are."""

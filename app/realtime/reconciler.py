@@ -21,7 +21,6 @@ from app.domain.people import DeviceEvent, DeviceEventKind
 from app.errors import AppError
 from app.metrics import Metrics
 from app.protocol import wire
-from app.realtime.cursors import Cursors
 from app.realtime.hub import Hub
 from app.realtime.outlet import sequenced
 from app.services.messages import Messages
@@ -39,12 +38,11 @@ class Reconciler:
     """One per node."""
 
     def __init__(
-        self, messages: Messages, hub: Hub, cursors: Cursors, metrics: Metrics, new_epoch: Callable[[str], None]
+        self, messages: Messages, hub: Hub, metrics: Metrics, new_epoch: Callable[[str], None]
     ) -> None:
         """`new_epoch` hears the database's name at the start, and when another one answers in its place."""
         self._messages = messages
         self._hub = hub
-        self._cursors = cursors
         self._new_epoch = new_epoch
         self._recovered = {
             path: metrics.counter("messenger_fanout_recovered_total", path) for path in ("message", "read")
@@ -114,9 +112,8 @@ class Reconciler:
         heads = ((conv, seq, self._hub.lacks(conv, seq)) for conv, seq in news.heads)
         self._read([Want(conv, head, seq) for conv, seq, head in heads if head is not None])
         for conv, user, seq, ts in news.reads:
-            if self._hub.wanted(conv) and self._cursors.is_news(user, conv, seq):
+            if self._hub.read_mark(conv, user, seq, wire.frame(wire.ReadMark(conv, user, seq)), ts):
                 self._recovered["read"].add()
-                self._hub.to_conversation("read", conv, wire.frame(wire.ReadMark(conv, user, seq)), ts)
         for event in news.devices:
             if event.id not in self._known_events:
                 self._heed(event)
