@@ -19,7 +19,7 @@ from app.factory import Node, create_node
 from app.metrics import registry_of, watch_gc_pauses
 from app.protocol import wire
 from app.realtime.connection import Connection
-from app.realtime.gateway import Handler
+from app.realtime.upgrade import Handler
 
 BACKLOG = 4_096
 DRAIN_BATCH = 500

@@ -8,6 +8,11 @@ Sending is direct: `send` writes to the kernel at once, and only what the kernel
 queued, in an `Outbox` that exists while something waits. The queue is bounded in bytes and in
 time; a listener that lets it fill, or takes nothing for ten seconds, is closed with 4008 and
 resumes later, because it must not cost the others anything.
+
+Receiving ends in one way, whoever began it (RFC 6455, section 7.1): a close frame is sent once,
+our half of the connection is shut down, and what still comes is read and thrown away until the
+client hangs up. Closing at once with unread bytes would reset the connection, and a reset can
+destroy the close frame on its way.
 """
 
 from __future__ import annotations
@@ -15,12 +20,15 @@ from __future__ import annotations
 import _socket
 import time
 from collections import deque
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol
 
+import gevent
 from gevent import get_hub
 
-from app.protocol.frames import Decoder, Event, FrameError, Opcode, encode, encode_close
+from app import logs
+from app.protocol.frames import Decoder, Event, FrameError, Opcode, decode_whole, encode, encode_close
 
 READ_BYTES = 65_536
 MAX_QUEUE_BYTES = 1_048_576
@@ -29,23 +37,32 @@ COALESCE_BYTES = 65_536
 SEND_BUFFER_BYTES = 65_536
 STALL_S = 10.0
 """Who takes nothing of what waits for so long is closed."""
+LINGER_BYTES = 4 * 1_048_576
+"""What is read and thrown away after our last frame; who sends more is cut."""
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 _PING = encode(Opcode.PING, b"")
+
+log = logs.get("connection")
 
 
 class Owner(Protocol):
     """Who a connection reports to; called in the event loop, so nothing here may wait."""
 
     outboxes: Outboxes
+    max_message_bytes: int
+    """Longest message that is taken; a longer one ends its connection with 1009."""
 
     def received(self, conn: Connection, text: str) -> None:
         """A text message came."""
+
+    def received_bytes(self, conn: Connection, data: bytes) -> None:
+        """A binary message came."""
 
     def flushed(self, token: object) -> None:
         """A frame that had to queue has reached the kernel; `token` is what `send` was given."""
 
     def closing(self, conn: Connection) -> None:
-        """We sent a close frame: nothing more will be sent, and the other side must answer soon."""
+        """We sent a close frame: nothing more will be sent. The owner aborts who does not hang up soon."""
 
     def closed(self, conn: Connection, code: int) -> None:
         """The connection is gone; called exactly once."""
@@ -82,14 +99,24 @@ class Outbox:
 class Connection:
     """Owns its socket from the moment it is made. All methods are for the loop's thread only."""
 
-    __slots__ = ("_broken", "_decoder", "_outbox", "_owner", "_reader", "_sock", "close_code", "heard", "session")
+    __slots__ = (
+        "_decoder",
+        "_discarded_bytes",
+        "_outbox",
+        "_owner",
+        "_reader",
+        "_sock",
+        "close_code",
+        "heard",
+        "session",
+    )
 
     def __init__(self, sock: _socket.socket, owner: Owner) -> None:
         """`sock` is a plain, connected, non-blocking socket (not gevent's)."""
         self._sock = sock
         self._owner = owner
         self._decoder: Decoder | None = None
-        self._broken = False
+        self._discarded_bytes: int | None = None  # since we stopped parsing; None while we do
         self._outbox: Outbox | None = None
         self.close_code = 0  # of the close frame we sent; 0 while open
         self.heard = True  # something came since the last beat
@@ -202,18 +229,19 @@ class Connection:
             self._owner.outboxes.waiting.pop(self, None)
             self._outbox = None
 
-    def _fail(self, code: int, reason: str) -> None:
-        """End a connection whose other side broke the protocol; nothing more is parsed.
-
-        Our half is shut down after the close frame and the rest is read to its end: closing with
-        unread bytes would reset the connection and could destroy the close frame on its way.
-        """
-        self.close(code, reason)
-        self._broken = True
-        if self._outbox is not None:
-            self.abort(code)
-        elif self._reader is not None:
-            self._sock.shutdown(_socket.SHUT_WR)
+    def take(self, data: bytes) -> None:
+        """Act on bytes that came from the client; never raises."""
+        self.heard = True
+        try:
+            if self._discarded_bytes is None:
+                self._feed(data)
+            else:
+                self._discard(len(data))
+        except FrameError as error:
+            self._fail(error.code, error.reason)
+        except Exception as error:  # noqa: BLE001  an escaping exception would leave this connection deaf for ever
+            gevent.spawn(_tell, error)  # logging may wait, and here is the event loop
+            self._fail(1011, "internal error")
 
     def _readable(self) -> None:
         try:
@@ -222,48 +250,66 @@ class Connection:
             return
         except OSError:
             data = b""
-        try:
-            if not data:
+        if data:
+            self.take(data)
+        else:
+            with suppress(Exception):  # the owner's: there is nothing left here to save
                 self.abort(1006)
-                return
-            self.heard = True
-            if not self._broken:
-                self._feed(data)
-        except FrameError as error:
-            self._fail_safely(error.code, error.reason)
-        except Exception:  # noqa: BLE001  an escaping exception would leave this connection deaf for ever
-            self._fail_safely(1011, "internal error")
-
-    def _fail_safely(self, code: int, reason: str) -> None:
-        try:
-            self._fail(code, reason)
-        except OSError:
-            self.abort(code)
 
     def _feed(self, data: bytes) -> None:
-        decoder = self._decoder or Decoder()
-        self._decoder = decoder
+        if self._decoder is None:
+            event = decode_whole(data, self._owner.max_message_bytes)
+            if event is not None:
+                self._handle(event)
+                return
+            self._decoder = Decoder(self._owner.max_message_bytes)
+        decoder = self._decoder
         for event in decoder.feed(data):
             self._handle(event)
-            if self._reader is None:
+            if self._reader is None or self._discarded_bytes is not None:
                 return
         if decoder.idle:
             self._decoder = None
 
     def _handle(self, event: Event) -> None:
         if event.opcode is Opcode.CLOSE:
-            if self.close_code == 0:
-                # Echo the code (section 5.5.1), then it is the server that closes the TCP side first.
-                self.close(1000 if event.code == 1005 else event.code)
-            self.abort(event.code if event.code != 1005 else 1000)
+            # Echo the code (section 5.5.1), unless this is the answer to a close frame of ours.
+            self.close(1000 if event.code == 1005 else event.code)
+            self._finish()
         elif self.close_code:
             return  # what comes after our close frame is no longer ours to act on
         elif event.opcode is Opcode.TEXT:
             self._owner.received(self, event.text)
+        elif event.opcode is Opcode.BINARY:
+            self._owner.received_bytes(self, event.data)
         elif event.opcode is Opcode.PING:
             self.send(encode(Opcode.PONG, event.data))
-        elif event.opcode is Opcode.BINARY:
-            self.close(1003, "text frames only")
+        # A pong needs nothing: that something came is noted already.
+
+    def _fail(self, code: int, reason: str) -> None:
+        """End a connection whose other side broke the protocol, or that we cannot serve; never raises."""
+        try:
+            self.close(code, reason)
+            self._finish()
+        except Exception:  # noqa: BLE001  see take
+            with suppress(Exception):
+                self.abort(code)
+
+    def _finish(self) -> None:
+        """Parse nothing more. The server hangs up first (section 7.1.1), then reads to the end."""
+        self._decoder = None
+        self._discarded_bytes = 0
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Shut down our half once parsing has ended and nothing is queued any more."""
+        if self._discarded_bytes is not None and not self.queued_bytes and self._reader is not None:
+            self._sock.shutdown(_socket.SHUT_WR)
+
+    def _discard(self, size_bytes: int) -> None:
+        self._discarded_bytes = (self._discarded_bytes or 0) + size_bytes
+        if self._discarded_bytes > LINGER_BYTES:
+            self.abort(1006)
 
     def _writable(self) -> None:
         try:
@@ -300,6 +346,11 @@ class Connection:
                 frame, token = frames[0]
                 frames[0] = (frame[sent:], token)
         self._drop_outbox()
+        self._hang_up()
+
+
+def _tell(error: Exception) -> None:
+    log.error("a connection ended with an internal error", exc_info=error)
 
 
 def adopt(fd: int, owner: Owner) -> Connection:

@@ -37,9 +37,7 @@ log = logs.get("reconciler")
 class Reconciler:
     """One per node."""
 
-    def __init__(
-        self, messages: Messages, hub: Hub, metrics: Metrics, new_epoch: Callable[[str], None]
-    ) -> None:
+    def __init__(self, messages: Messages, hub: Hub, metrics: Metrics, new_epoch: Callable[[str], None]) -> None:
         """`new_epoch` hears the database's name at the start, and when another one answers in its place."""
         self._messages = messages
         self._hub = hub

@@ -15,6 +15,7 @@ from app.domain.people import Identity
 from app.errors import AppError, InvalidRequest, TooMany, Unauthenticated, Unavailable
 from app.metrics import CATALOGUE, Metrics
 from app.protocol import wire
+from app.protocol.frames import MAX_MESSAGE_BYTES
 from app.realtime.arrivals import Arrival, Arrivals
 from app.realtime.committer import BUSY_RETRY_MS, Committer
 from app.realtime.connection import Connection, Outboxes
@@ -89,6 +90,8 @@ class Gatekeeper:
 
     # --- the Owner of connections ---------------------------------------------------------------------
 
+    max_message_bytes = MAX_MESSAGE_BYTES
+
     def received(self, conn: Connection, text: str) -> None:
         """A text frame came."""
         arrived = time.perf_counter()
@@ -100,6 +103,10 @@ class Gatekeeper:
             conn.send(wire.error_frame(error))
             if error.close_code:
                 conn.close(error.close_code, error.code)
+
+    def received_bytes(self, conn: Connection, _data: bytes) -> None:
+        """A binary frame came: nothing of ours is said that way."""
+        conn.close(1003, "text frames only")
 
     def flushed(self, token: object) -> None:
         """Queued frames have reached the kernel."""

@@ -13,6 +13,7 @@ from app import logs
 from app.errors import AppError, TokenExpired
 from app.metrics import Metrics
 from app.protocol import wire
+from app.realtime.arrivals import Arrivals
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub
 from app.realtime.session import Gatekeeper
@@ -100,6 +101,15 @@ def measure_loop_lag(metrics: Metrics) -> None:
         started = time.perf_counter()
         gevent.sleep(LAG_PROBE_S)
         histogram.observe(max(0.0, time.perf_counter() - started - LAG_PROBE_S))
+
+
+def take_epoch(arrivals: Arrivals, hub: Hub, epoch: str) -> None:
+    """The database has this name now. If it had another one, everybody must come again and be told so."""
+    before, arrivals.epoch = arrivals.epoch, epoch
+    if before:
+        log.error("another database answers now; every device is sent to come again", before=before, now=epoch)
+        for session in hub.sessions():
+            session.conn.close(1012, "the database was restored")
 
 
 def keep_collections_short(gatekeeper: Gatekeeper) -> None:

@@ -82,7 +82,9 @@ class Messages:
         with self._relaxed.statement() as conn:
             return messages.advance_cursors(conn, told, RECEIPT_GROUP_LIMIT)
 
-    def read(self, told: Sequence[tuple[UserId, ConversationId, int, float]]) -> list[tuple[UserId, ConversationId, int]]:
+    def read(
+        self, told: Sequence[tuple[UserId, ConversationId, int, float]]
+    ) -> list[tuple[UserId, ConversationId, int]]:
         """Move read markers (user, conversation, seq, received at); returns those that moved."""
         with self._relaxed.statement() as conn:
             return messages.advance_read(conn, told)
