@@ -45,6 +45,7 @@ class Node:
     metrics: Metrics
     gatekeeper: Gatekeeper
     gateway: Gateway
+    committer: Committer
     cursors: Cursors
     reconciler: Reconciler
     bus: bus.Bus
@@ -83,7 +84,7 @@ def create_node(config: Config) -> Node:
     carrier = _bus(config, hub, metrics, instance)
     outlet = Outlet(hub, carrier, instance)
     committer = Committer(messages, hub, outlet, metrics)
-    joiner = Joiner(messages, hub, metrics)
+    joiner = Joiner(messages, hub, metrics, config.beat_s)
     cursors = Cursors(messages, outlet)
     reconciler = Reconciler(messages, hub, metrics)
     gatekeeper = Gatekeeper(
@@ -123,12 +124,12 @@ def create_node(config: Config) -> Node:
         "cursors": cursors.run,
         "reconciler": reconciler.run,
         "faults": faults.run,
-        "beat": lambda: upkeep.beat(gatekeeper, hub),
+        "beat": lambda: upkeep.beat(gatekeeper, hub, config.beat_s),
         "settle": lambda: upkeep.settle(messages, hub, metrics),
         "lag": lambda: upkeep.measure_loop_lag(metrics),
         "housekeeping": lambda: upkeep.housekeeping(accounts),
     } | {f"joiner {n}": joiner.run for n in range(WORKERS)}
-    return Node(app, metrics, gatekeeper, gateway, cursors, reconciler, carrier, (db, relaxed), parts)
+    return Node(app, metrics, gatekeeper, gateway, committer, cursors, reconciler, carrier, (db, relaxed), parts)
 
 
 def _bus(config: Config, hub: Hub, metrics: Metrics, instance: str) -> bus.Bus:

@@ -43,7 +43,6 @@ FULL_RETRY_S = 0.05
 STUCK_S = 30.0
 """Who reads nothing of its pages for so long is closed like any slow reader."""
 MAX_ASKED = 5_000
-BEAT_S = 25
 
 log = logs.get("joiner")
 
@@ -80,7 +79,8 @@ class Work:
 class Joiner:
     """One per node."""
 
-    def __init__(self, messages: Messages, hub: Hub, metrics: Metrics) -> None:
+    def __init__(self, messages: Messages, hub: Hub, metrics: Metrics, beat_s: int) -> None:
+        self._beat_s = beat_s
         self._messages = messages
         self._hub = hub
         self._queue: Queue[Arrival | Work] = Queue(maxsize=MAX_WAITING)
@@ -159,7 +159,7 @@ class Joiner:
             return
         conn.session = session
         self._accepted.add()
-        conn.send(wire.frame(wire.Welcome(identity.user, identity.device, epoch, BEAT_S, time.time())))
+        conn.send(wire.frame(wire.Welcome(identity.user, identity.device, epoch, self._beat_s, time.time())))
         cursors = arrival.cursors
         if arrival.epoch not in (None, epoch):
             conn.send(wire.frame(wire.Resync(epoch)))

@@ -14,7 +14,6 @@ from app.metrics import Metrics
 from app.protocol import wire
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub
-from app.realtime.joiner import BEAT_S
 from app.realtime.session import Gatekeeper
 from app.services.accounts import Accounts
 from app.services.messages import SETTLE_AFTER_S, Messages
@@ -26,18 +25,18 @@ HOUSEKEEPING_S = 600.0
 log = logs.get("upkeep")
 
 
-def beat(gatekeeper: Gatekeeper, hub: Hub) -> None:
+def beat(gatekeeper: Gatekeeper, hub: Hub, beat_s: int) -> None:
     """Ping, cut and expire, for ever; one greenlet for all connections.
 
     Each second takes the connections of one slot of the wheel, so every connection has its turn once
-    in BEAT_S: it is pinged, or cut when nothing came since the last ping. A half-open one lives two beats.
+    in `beat_s` seconds: it is pinged, or cut when nothing came since the last ping. A half-open one lives two beats.
     """
     turn = 0
     while True:
         gevent.sleep(1)
-        turn = (turn + 1) % BEAT_S
+        turn = (turn + 1) % beat_s
         for conn in tuple(gatekeeper.connections):
-            if id(conn) // 64 % BEAT_S == turn:  # objects lie at least that far apart, so the slots fill evenly
+            if id(conn) // 64 % beat_s == turn:  # objects lie at least that far apart, so the slots fill evenly
                 if not conn.heard:
                     conn.abort(1006)
                 else:
