@@ -50,6 +50,8 @@ class Config:
     max_connections: int
     auth_attempts_per_minute: int
     send_rate_per_s: int
+    beat_s: int
+    drain_s: int
     trusted_proxies: tuple[str, ...]
     backup_dir: str | None
 
@@ -229,6 +231,10 @@ SETTINGS: tuple[Setting, ...] = (
             "registrations and sign-ins a minute, for one address and for one name"),
     Setting("SEND_RATE_PER_S", _integer(1, 1_000_000), "50", "50",
             "messages and other commands a second one device may send; bursts of four times that pass"),
+    Setting("BEAT_S", _integer(1, 300), "25", "25",
+            "seconds between two pings of a connection; whoever is silent for two of them is cut"),
+    Setting("DRAIN_S", _integer(1, 600), "20", "20",
+            "seconds a node that goes away may take to close its connections; one with few is faster"),
     Setting("TRUSTED_PROXIES", _networks, None, "10.0.0.0/24",
             "networks, comma-separated, whose X-Forwarded-For is believed"),
     Setting("BACKUP_DIR", _text, None, "/var/backups/messenger",

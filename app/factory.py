@@ -17,8 +17,8 @@ from app.errors import AppError
 from app.http import admin, auth, base, conversations, devices, health
 from app.metrics import Metrics
 from app.realtime import upkeep
-from app.realtime.arrivals import BEAT_S, Arrivals
 from app.realtime.arrivals import WORKERS as RECEPTIONISTS
+from app.realtime.arrivals import Arrivals
 from app.realtime.bus import Bus, LocalBus
 from app.realtime.bus.handover import hand_on, wanted_by
 from app.realtime.bus.redis_bus import RedisBus
@@ -54,6 +54,7 @@ class Node:
     metrics: Metrics
     gatekeeper: Gatekeeper
     gateway: Gateway
+    committer: Committer
     cursors: Cursors
     reconciler: Reconciler
     bus: Bus
@@ -95,7 +96,7 @@ def create_node(config: Config) -> Node:
     outlet = Outlet(hub, fanout, carrier)
     committer = Committer(messages, hub, outlet, metrics)
     joiner = Joiner(messages, hub)
-    arrivals = Arrivals(messages, hub, joiner, metrics)
+    arrivals = Arrivals(messages, hub, joiner, metrics, config.beat_s)
     cursors = Cursors(messages, outlet, metrics)
     gatekeeper = Gatekeeper(
         tokens=tokens,
@@ -141,7 +142,7 @@ def create_node(config: Config) -> Node:
         "reconciler": reconciler.run,
         "gaps": reconciler.mend_gaps,
         "faults": faults.run,
-        "beat": lambda: upkeep.beat(gatekeeper, hub, BEAT_S),
+        "beat": lambda: upkeep.beat(gatekeeper, hub, config.beat_s),
         "settle": lambda: upkeep.settle(messages, hub, metrics),
         "lag": lambda: upkeep.measure_loop_lag(metrics),
         "collections": lambda: upkeep.keep_collections_short(gatekeeper),
@@ -149,7 +150,7 @@ def create_node(config: Config) -> Node:
     }
     parts |= {f"joiner {n}": joiner.run for n in range(JOINERS)}
     parts |= {f"arrivals {n}": arrivals.run for n in range(RECEPTIONISTS)}
-    return Node(app, metrics, gatekeeper, gateway, cursors, reconciler, carrier, (db, relaxed), parts)
+    return Node(app, metrics, gatekeeper, gateway, committer, cursors, reconciler, carrier, (db, relaxed), parts)
 
 
 def _bus(config: Config, hub: Hub, metrics: Metrics, instance: str) -> Bus:

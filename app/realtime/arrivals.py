@@ -32,7 +32,6 @@ WORKERS = 2
 MAX_BATCH = 50
 LINGER_S = 0.005
 MAX_WAITING = 20_000
-BEAT_S = 25
 
 log = logs.get("arrivals")
 
@@ -51,7 +50,7 @@ class Arrival:
 class Arrivals:
     """One per node."""
 
-    def __init__(self, messages: Messages, hub: Hub, joiner: Joiner, metrics: Metrics, beat_s: int = BEAT_S) -> None:
+    def __init__(self, messages: Messages, hub: Hub, joiner: Joiner, metrics: Metrics, beat_s: int) -> None:
         """`beat_s` is told to clients: how often they are pinged."""
         self._messages = messages
         self._hub = hub

@@ -35,6 +35,7 @@ MAX_WAITING = 10_000
 MAX_OVERDUE = 20_000
 BUSY_RETRY_MS = 500
 WATCH_S = 0.05
+ANSWER_CHECK_S = 0.005
 
 log = logs.get("committer")
 
@@ -73,6 +74,7 @@ class Committer:
             for name in ("ok", "client_error", "server_error")
         }
         metrics.gauge("messenger_send_queue_length").read = self._queue.qsize
+        self._taken = self._answered = 0
 
     def put(self, conn: Connection, message: NewMessage) -> bool:
         """Take a send; False when too many wait. Called in read callbacks."""
@@ -81,7 +83,14 @@ class Committer:
         except Full:
             self._outcomes["server_error"].add()
             return False
+        self._taken += 1
         return True
+
+    def wait_for_answers(self, timeout_s: float) -> None:
+        """Until every send taken so far is answered, one way or the other; at most `timeout_s` seconds."""
+        taken, deadline = self._taken, time.monotonic() + timeout_s
+        while self._answered < taken and time.monotonic() < deadline:
+            gevent.sleep(ANSWER_CHECK_S)
 
     def run(self) -> None:
         """Commit for ever; a greenlet of its own."""
@@ -99,6 +108,7 @@ class Committer:
             else:
                 self._answer(batch, answers)
             self._under_way = []
+            self._answered += len(batch)
 
     def watch(self) -> None:
         """Count overdue sends as owed, for ever; a greenlet of its own."""

@@ -34,7 +34,7 @@ def beat(gatekeeper: Gatekeeper, hub: Hub, beat_s: int) -> None:
     """Ping, cut and expire, for ever; one greenlet for all connections.
 
     Each second takes the connections of one slot of the wheel, so every connection has its turn once
-    in `beat_s`: it is pinged, or cut when nothing came since the last ping. A half-open one lives two beats.
+    in `beat_s` seconds: it is pinged, or cut when nothing came since the last ping. A half-open one lives two beats.
     """
     turn = 0
     while True:
