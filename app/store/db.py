@@ -79,7 +79,8 @@ class Database:
         except psycopg2.Error as error:
             raise translate(error) from error
         except AppError:
-            keep = _rolled_back(conn)
+            # A statement that commits itself may still be under way; nothing tells.
+            keep = not autocommit and _rolled_back(conn)
             raise
         finally:
             # Whatever else ended the block (a killed greenlet) leaves the connection in an unknown state.

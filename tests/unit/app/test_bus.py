@@ -17,6 +17,7 @@ from app.realtime.bus.endpoint import RedisCluster, SingleRedis, endpoint_of
 from app.realtime.bus.handover import hand_on, row, wanted_by
 from app.realtime.bus.redis_bus import RedisBus
 from app.realtime.bus.wire import Audience, BusFrame, Reader, encode
+from app.realtime.fanout import Fanout
 from app.realtime.faults import Faults
 from app.realtime.hub import Hub, Sequenced
 
@@ -87,7 +88,7 @@ def test_one_strange_frame_does_not_take_the_others_with_it() -> None:
 
 
 def test_a_later_version_may_append_fields_to_a_frame() -> None:
-    longer = msgspec.msgpack.encode((1, "there", [28], [["message", 0, 7, 1, 0, 3, 1.0, b"x", "new"]]))
+    longer = msgspec.msgpack.encode((1, "there", [28], [["message", 0, 7, 1, 0, 3, 1.0, b"x", 0, "new"]]))
     (frame,) = reader(Metrics(), 7).read(longer)
     assert frame.frame == b"x"
 
@@ -131,11 +132,13 @@ def test_a_row_of_the_log_crosses_unchanged() -> None:
     seen: list[object] = []
 
     class Recorder(Hub):
-        def deliver(self, event: Sequenced) -> None:
+        def deliver(self, event: Sequenced) -> bool:
             seen.append(event)
+            return True
 
     metrics = Metrics()
-    hand_on(Recorder(metrics, Faults(metrics, allowed=False)), reader(metrics, 7).read(encode("there", [row(event)])))
+    recorder = Recorder(metrics, Fanout(metrics, Faults(metrics, allowed=False)))
+    hand_on(recorder, reader(metrics, 7).read(encode("there", [row(event)])))
     assert seen == [event]
 
 
