@@ -133,14 +133,15 @@ def load_command(
     urls: list[str], metrics_urls: list[str], tokens: Path, connections: int, duration_s: int, rate: int,
     output: Path | None,
 ) -> list[str]:  # fmt: skip
-    """The load tool's command line."""
+    """The load tool's command line, with the limits that must hold; beyond one its exit status is 1."""
     command = [sys.executable, "-m", "monitoring", "load"]
     for url in urls:
         command += ["--url", url]
     for url in metrics_urls:
         command += ["--metrics-url", url]
     command += ["--tokens", str(tokens), "--connections", str(connections)]
-    command += ["--duration", f"{duration_s}s", "--rate", str(rate)]
+    command += ["--duration", f"{duration_s}s", "--rate", str(rate), "--fresh"]
+    command += ["--max-fanout-p95-ms", "250", "--max-loss", "0", "--max-error-rate", "0.01"]
     return [*command, "--json", str(output)] if output else command
 
 
@@ -150,10 +151,10 @@ def _nodes(made: Bed, count: int, redis_url: str, *, one_port: bool) -> Iterator
     if one_port:
         port, metrics_port = free_ports(1)[0], _free_row(count)
         with serving(made, "node", port, metrics_port, {"REDIS_URL": redis_url}, "--workers", str(count)):
-            yield [_url(port)], [_url(metrics_port + n) + "/metrics" for n in range(count)]
+            yield [_socket_url(port)], [_metrics_url(metrics_port + n) for n in range(count)]
     else:
         with running(made, count, REDIS_URL=redis_url) as nodes:
-            yield [_url(node.port) for node in nodes], [_url(node.metrics_port) + "/metrics" for node in nodes]
+            yield [_socket_url(node.port) for node in nodes], [_metrics_url(node.metrics_port) for node in nodes]
 
 
 def _free_row(count: int) -> int:
@@ -168,8 +169,12 @@ def _is_free(port: int) -> bool:
     return not any(c.laddr and c.laddr.port == port for c in psutil.net_connections("tcp4"))
 
 
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
+def _socket_url(port: int) -> str:
+    return f"ws://127.0.0.1:{port}/ws"
+
+
+def _metrics_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/metrics"
 
 
 def _descriptors() -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import requests
 
 from app.config import SETTINGS
 from deploy.stack import database
@@ -65,6 +66,12 @@ class Node:
         """Resident memory of its process, from the kernel's exact account."""
         text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Rss:"))
+
+    def metric(self, name: str) -> float:
+        """A series without labels, as /metrics shows it now; raises KeyError when it does not."""
+        text = requests.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).text
+        series = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return float(series[name])
 
     def cpu_s(self) -> float:
         """CPU seconds of its process so far."""

@@ -6,19 +6,36 @@ figure is the best stage. Each send is also two deliveries, the sender's own dev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from deploy.bench import client
 from deploy.bench.client import Rate
 from deploy.bench.node import Bed, Node, seeded_node
-from deploy.bench.report import Figure, Spread, percentile, spread
+from deploy.bench.report import Figure, percentile, spread
 from deploy.bench.size import Size
 
 TITLE = "Acknowledged sends on one node, conversations of 2, both members connected"
 WINDOWS = (1, 2, 4, 8, 16)
 GROWTH = 1.05
-"""A stage that brings less than this over the best one so far is the last."""
+"""A stage that brings less than this over the best one so far has not grown."""
+PATIENCE = 2
 ENOUGH = "1000000"  # sends a second for each device: the limit is not what is measured
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, and what it cost: µs of CPU a send, and messages in one commit."""
+
+    rate: Rate
+    node_us: float
+    database_us: float
+    batch_rows: float
+
+    @property
+    def per_s(self) -> float:
+        """Acknowledged sends a second."""
+        return self.rate.acks / self.rate.seconds
 
 
 def run(size: Size) -> list[Figure]:
@@ -29,44 +46,53 @@ def run(size: Size) -> list[Figure]:
     ):
         tell("connect", size.senders)
         tell("acknowledge")
-        stages = list(_grow(tell, size.phase_s))
-        best = max(stages, key=per_s).window
-        costs, repeats = _repeat(tell, best, size, made, node)
-    refused = sum(rate.errors for rate in (*stages, *repeats))
-    latencies_ms = [1000 * latency for rate in repeats for latency in rate.latencies_s]
-    per_connection = f"{size.senders} connections, {best} in flight on each"
+
+        def stage(window: int, tag: str) -> Stage:
+            return _stage(lambda: tell("send", window, size.phase_s, tag), made, node)
+
+        grown = list(_grow(lambda window: stage(window, "grow")))
+        best = max(grown, key=lambda s: s.per_s).rate.window
+        repeats = [stage(best, f"again{n}") for n in range(size.passes)]
+    return _figures(f"{size.senders} connections, {best} in flight on each", grown, repeats)
+
+
+def _figures(how: str, grown: list[Stage], repeats: list[Stage]) -> list[Figure]:
+    latencies_ms = [1000 * latency for stage in repeats for latency in stage.rate.latencies_s]
+    deliveries = [stage.rate.messages / stage.rate.seconds for stage in repeats]
+    errors = sum(stage.rate.errors for stage in (*grown, *repeats))
     return [
-        Figure(f"sends, {per_connection}", "1/s", spread([per_s(r) for r in repeats]), must="2,000", aim="6,000"),
-        Figure("deliveries in the same time", "1/s", spread([rate.messages / rate.seconds for rate in repeats])),
-        *(Figure(f"{n}, CPU a send", "µs", cost) for n, cost in costs.items()),
+        Figure(f"sends, {how}", "1/s", spread([s.per_s for s in repeats]), must="2,000", aim="6,000"),
+        Figure("deliveries in the same time", "1/s", spread(deliveries)),
+        Figure("CPU of the node a send", "µs", spread([s.node_us for s in repeats])),
+        Figure("CPU of the database a send", "µs", spread([s.database_us for s in repeats])),
+        Figure("messages in one commit", "", spread([s.batch_rows for s in repeats])),
         Figure("send to ack, p50", "ms", spread([percentile(latencies_ms, 0.5)])),
         Figure("send to ack, p95", "ms", spread([percentile(latencies_ms, 0.95)])),
-        *(Figure(f"sends with {rate.window} in flight", "1/s", spread([per_s(rate)])) for rate in stages),
-        Figure("sends answered with an error", "", spread([refused])),
+        *(Figure(f"sends with {s.rate.window} in flight", "1/s", spread([s.per_s])) for s in grown),
+        Figure("sends answered with an error", "", spread([errors])),
     ]
 
 
-def per_s(rate: Rate) -> float:
-    """Acknowledged sends a second."""
-    return rate.acks / rate.seconds
-
-
-def _grow(tell: client.Tell, seconds: float) -> Iterator[Rate]:
-    best = 0.0
+def _grow(stage: Callable[[int], Stage]) -> Iterator[Stage]:
+    """Wider and wider, until two stages in a row bring nothing."""
+    best, idle = 0.0, 0
     for window in WINDOWS:
-        rate: Rate = tell("send", window, seconds, "grow")
-        yield rate
-        if per_s(rate) < best * GROWTH:
+        done = stage(window)
+        yield done
+        idle = 0 if done.per_s > best * GROWTH else idle + 1
+        best = max(best, done.per_s)
+        if idle == PATIENCE:
             return
-        best = max(best, per_s(rate))
 
 
-def _repeat(tell: client.Tell, window: int, size: Size, made: Bed, node: Node) -> tuple[dict[str, Spread], list[Rate]]:
-    node_us, database_us, rates = [], [], list[Rate]()
-    for turn in range(size.passes):
-        node_s, database_s = node.cpu_s(), made.database_cpu_s()
-        rate: Rate = tell("send", window, size.phase_s, f"again{turn}")
-        node_us.append((node.cpu_s() - node_s) / max(1, rate.acks) * 1e6)
-        database_us.append((made.database_cpu_s() - database_s) / max(1, rate.acks) * 1e6)
-        rates.append(rate)
-    return {"node": spread(node_us), "database": spread(database_us)}, rates
+def _stage(send: Callable[[], Rate], made: Bed, node: Node) -> Stage:
+    before = _costs(made, node)
+    rate = send()
+    node_s, database_s, rows, commits = (now - then for now, then in zip(_costs(made, node), before, strict=True))
+    acks = max(1, rate.acks)
+    return Stage(rate, node_s / acks * 1e6, database_s / acks * 1e6, rows / max(1.0, commits))
+
+
+def _costs(made: Bed, node: Node) -> tuple[float, float, float, float]:
+    batches = "messenger_send_batch_rows"
+    return node.cpu_s(), made.database_cpu_s(), node.metric(f"{batches}_sum"), node.metric(f"{batches}_count")
