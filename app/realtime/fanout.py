@@ -97,7 +97,9 @@ class Lane:
 class Fanout:
     """One per node. All methods but `run` return without waiting."""
 
-    def __init__(self, metrics: Metrics, faults: Faults) -> None:
+    def __init__(self, metrics: Metrics, faults: Faults, chunk: int = CHUNK) -> None:
+        """`chunk`: to how many listeners a fan-out goes before the event loop runs again."""
+        self.chunk = chunk
         self._faults = faults
         self._owed = {path: metrics.counter("messenger_fanout_owed_total", path) for path in PATHS}
         self._latency = {path: metrics.histogram("messenger_fanout_latency_seconds", path) for path in PATHS}
@@ -229,10 +231,9 @@ class Fanout:
             return
         lane.rollouts.append(Rollout(listeners, parcel))
 
-    @staticmethod
-    def is_large(listeners: Listeners) -> bool:
+    def is_large(self, listeners: Listeners) -> bool:
         """Whether a fan-out to these goes in chunks."""
-        return len(listeners) > CHUNK
+        return len(listeners) > self.chunk
 
     def _needs_rollout(self, listeners: Listeners, lane: Lane | None) -> bool:
         return self.is_large(listeners) or (lane is not None and lane.busy)
@@ -241,10 +242,10 @@ class Fanout:
         rollout = lane.rollouts[0]
         begin = rollout.at
         # Counted first: whatever goes wrong below, nobody gets a frame twice and the lane moves on.
-        rollout.at = begin + CHUNK
+        rollout.at = begin + self.chunk
         if rollout.at >= len(rollout.listeners):
             lane.rollouts.popleft()
-        self._send_now(rollout.listeners[begin : begin + CHUNK], rollout.parcel, rollout.gone)
+        self._send_now(rollout.listeners[begin : rollout.at], rollout.parcel, rollout.gone)
 
     def _send_now(self, listeners: Listeners, parcel: Parcel, gone: set[Listener] | tuple[()]) -> None:
         path, frame = parcel.path, parcel.frame

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import _socket
-import inspect
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import gevent
 
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Kind
-from app.metrics import Counter, Histogram, Metrics
-from app.realtime import hub as hub_module
-from app.realtime.connection import SEND_BUFFER_BYTES, Connection
+from app.metrics import Metrics
+from app.realtime.connection import SEND_BUFFER_BYTES, Connection, Outboxes
+from app.realtime.fanout import CHUNK, Fanout
 from app.realtime.faults import Faults
 from app.realtime.hub import Hub, Sequenced, Session
 from deploy.bench.sinks import Sink
@@ -26,10 +24,18 @@ NEVER = 10**9
 class Nobody:
     """The owner of connections on which nothing comes in."""
 
+    max_message_bytes = 0
+
+    def __init__(self) -> None:
+        self.outboxes = Outboxes()
+
     def received(self, conn: Connection, text: str) -> None:
         """Nothing is read."""
 
-    def flushed(self, stamp: float) -> None:
+    def received_bytes(self, conn: Connection, data: bytes) -> None:
+        """Nothing is read."""
+
+    def flushed(self, token: object) -> None:
         """Nobody counts it."""
 
     def closing(self, conn: Connection) -> None:
@@ -49,9 +55,11 @@ def connections(socks: Sequence[_socket.socket]) -> list[Connection]:
     return [Connection(sock, owner) for sock in socks]
 
 
-def make_hub(metrics: Metrics) -> Hub:
-    """The hub of a node that has no faults switched on."""
-    return Hub(metrics, Faults(metrics, allowed=False))
+def make_hub(metrics: Metrics, chunk: int = CHUNK) -> Hub:
+    """The hub of a node that has no faults switched on; its large fan-outs yield after `chunk` sends."""
+    fanout = Fanout(metrics, Faults(metrics, allowed=False), chunk)
+    gevent.spawn(fanout.run)
+    return Hub(metrics, fanout)
 
 
 class FanOut:
@@ -66,10 +74,9 @@ class FanOut:
         self._seq = 0
         self.convs = [ConversationId(first + n) for n in range(len(conns) // size)]
         for n, conn in enumerate(conns):
-            session = Session(conn, UserId(first + n), DeviceId(first + n), math.inf, time.time())
+            session = Session(conn, UserId(first + n), DeviceId(first + n), math.inf, time.time(), fence=n)
             hub.attach(session)
-            hub.subscribe(session, self.convs[n // size])
-            hub.caught_up(session, self.convs[n // size], 0)
+            hub.join(session, self.convs[n // size], 0)
 
     def message(self, frame: bytes) -> None:
         """One message to every conversation; a large fan-out may go on after this returns."""
@@ -89,43 +96,3 @@ def cpu_s(send: Callable[[], object], sink: Sink, size_bytes: int) -> float:
     send()
     sink.wait(wanted, gevent.sleep)
     return time.process_time() - started
-
-
-def set_chunk(size: int | None) -> bool:
-    """Sends of a large fan-out before it yields (None: what the hub has itself); False where the hub never yields."""
-    global _chunk
-    if not hasattr(hub_module, "CHUNK"):
-        return False
-    _chunk = _chunk or hub_module.CHUNK
-    vars(hub_module)["CHUNK"] = size or _chunk
-    return True
-
-
-_chunk = 0
-
-
-class _NoCounter(Counter):
-    def add(self, n: float = 1) -> None:
-        """Nothing."""
-
-
-class _NoHistogram(Histogram):
-    def observe(self, value: float, n: int = 1) -> None:
-        """Nothing."""
-
-
-class _Silent(Metrics):
-    def counter(self, name: str, *labels: str) -> Counter:  # noqa: ARG002
-        return _NoCounter()
-
-    def histogram(self, name: str, *labels: str) -> Histogram:  # noqa: ARG002
-        return _NoHistogram(())
-
-
-def silent_metrics() -> Metrics:
-    """The null recorder: the same declarations, and children that do nothing."""
-    make: Any = Metrics
-    if "recording" in inspect.signature(Metrics).parameters:
-        silent: Metrics = make(recording=False)
-        return silent
-    return _Silent()

@@ -6,7 +6,7 @@ from app.metrics import Metrics
 from app.realtime.connection import Connection
 from deploy.bench import sinks
 from deploy.bench.delivery import FRAME
-from deploy.bench.fanout import FanOut, connections, cpu_s, make_hub, silent_metrics
+from deploy.bench.fanout import FanOut, connections, cpu_s, make_hub
 from deploy.bench.report import Figure, beside
 from deploy.bench.size import Size
 
@@ -25,7 +25,7 @@ def run(size: Size) -> list[Figure]:
 
 
 def _compare(name: str, conns: list[Connection], members: int, sink: sinks.Sink, rounds: int) -> Figure:
-    real, null = (FanOut(make_hub(metrics), conns, members) for metrics in (Metrics(), silent_metrics()))
+    real, null = (FanOut(make_hub(metrics), conns, members) for metrics in (Metrics(), Metrics(recording=False)))
 
     def us(hub: FanOut) -> float:
         return cpu_s(lambda: hub.message(FRAME), sink, len(conns) * len(FRAME)) / len(conns) * 1e6

@@ -16,7 +16,7 @@ from app.metrics import Metrics
 from app.protocol.frames import Opcode, encode
 from deploy.bench import sinks
 from deploy.bench.delivery import FRAME
-from deploy.bench.fanout import NEVER, FanOut, connections, make_hub, set_chunk
+from deploy.bench.fanout import NEVER, FanOut, connections, make_hub
 from deploy.bench.report import Figure, beside, percentile
 from deploy.bench.size import Size
 
@@ -83,19 +83,20 @@ def run(size: Size) -> list[Figure]:
         sinks.listening(size.listeners) as (sink, socks),
         sinks.listening(small, watch_bytes=len(stamped(0))) as (watch, small_socks),
     ):
-        hub = make_hub(Metrics())
-        traffic = Traffic(
-            large=FanOut(hub, connections(socks), size.listeners),
-            large_bytes=size.listeners * len(FRAME),
-            large_sink=sink,
-            small=FanOut(hub, connections(small_socks), 2, first=size.listeners + 1),
-            watch=watch,
+        yields, whole_at_once = (
+            Traffic(
+                large=FanOut(hub, large, size.listeners),
+                large_bytes=size.listeners * len(FRAME),
+                large_sink=sink,
+                small=FanOut(hub, few, 2, first=size.listeners + 1),
+                watch=watch,
+            )
+            for large, few in [(connections(socks), connections(small_socks))]
+            for hub in (make_hub(Metrics()), make_hub(Metrics(), chunk=NEVER))
         )
-        yields = set_chunk(None)
-        rounds = [_round(traffic, size.phase_s) for _ in range(size.passes)]
-        set_chunk(None)
+        rounds = [_round(yields, whole_at_once, size.phase_s) for _ in range(size.passes)]
     quiet, chunked, whole = ([row[i] for row in rounds] for i in range(3))
-    name = "large fan-out yields" if yields else "large fan-out as it is (this hub never yields)"
+    name = "large fan-out yields"
     figures = []
     for share in SHARES:
         alone = [percentile(ms, share) for ms in quiet]
@@ -105,9 +106,6 @@ def run(size: Size) -> list[Figure]:
     return figures
 
 
-def _round(traffic: Traffic, phase_s: float) -> tuple[list[float], list[float], list[float]]:
-    quiet = traffic.latencies_ms(phase_s, large=False)
-    set_chunk(None)
-    chunked = traffic.latencies_ms(phase_s, large=True)
-    set_chunk(NEVER)
-    return quiet, chunked, traffic.latencies_ms(phase_s, large=True)
+def _round(yields: Traffic, whole: Traffic, phase_s: float) -> tuple[list[float], list[float], list[float]]:
+    quiet = yields.latencies_ms(phase_s, large=False)
+    return quiet, yields.latencies_ms(phase_s, large=True), whole.latencies_ms(phase_s, large=True)
