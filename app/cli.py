@@ -50,13 +50,31 @@ def main(context: click.Context, env_file: Path | None) -> None:
 
 
 @main.command()
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Node processes that share PORT; worker i has METRICS_PORT + i. SIGHUP replaces them one by one.",
+)
+@click.option("--worker-of", type=int, hidden=True, help="The supervisor's process id; for workers only.")  # fmt: skip
 @click.pass_obj
-def serve(env_file: Path | None) -> None:
+def serve(env_file: Path | None, workers: int, worker_of: int | None) -> None:
     """Serve HTTP, WebSockets and metrics until SIGTERM."""
     with reporting():
+        settings = _load(env_file)
+        if workers > 1:
+            from app.workers import supervise
+
+            sys.exit(supervise(settings, workers, _own_command(env_file)))
         from app.server import serve as run
 
-        run(_load(env_file))
+        run(settings, worker_of)
+
+
+def _own_command(env_file: Path | None) -> list[str]:
+    """How a worker is started: as this process was, with no `--workers`."""
+    return [sys.executable, "-m", "app", *(["--env-file", str(env_file)] if env_file else []), "serve"]
 
 
 @main.group()

@@ -24,8 +24,7 @@ from gevent.event import Event  # noqa: E402
 from gevent.pywsgi import WSGIServer  # noqa: E402
 
 from app.protocol.frames import Opcode, encode  # noqa: E402
-from app.realtime import connection  # noqa: E402
-from app.realtime.connection import Connection  # noqa: E402
+from app.realtime.connection import Connection, Outboxes  # noqa: E402
 from app.realtime.upgrade import Handler, Upgrader  # noqa: E402
 
 FAULT = "raise"
@@ -37,6 +36,8 @@ class Echo:
     def __init__(self, max_message_bytes: int, goodbye_s: float) -> None:
         self.max_message_bytes = max_message_bytes
         self._goodbye_s = goodbye_s
+        # Echoes of the largest messages must be able to wait, several at once.
+        self.outboxes = Outboxes(each_bytes=4 * max_message_bytes + 1_048_576)
 
     def received(self, conn: Connection, text: str) -> None:
         """A text comes back as text."""
@@ -48,7 +49,7 @@ class Echo:
         """Bytes come back as bytes."""
         conn.send(encode(Opcode.BINARY, data))
 
-    def flushed(self, stamp: float) -> None:
+    def flushed(self, token: object) -> None:
         """Nobody asks."""
 
     def closing(self, conn: Connection) -> None:
@@ -75,8 +76,6 @@ def main() -> None:
     parser.add_argument("--max-message-bytes", type=int, default=16 * 1_048_576)
     parser.add_argument("--goodbye-s", type=float, default=5.0, help="how long who does not hang up is waited for")
     options = parser.parse_args()
-    # Echoes of the largest messages must be able to wait, several at once.
-    connection.MAX_QUEUE_BYTES = 4 * options.max_message_bytes + 1_048_576
     app = create_app(Echo(options.max_message_bytes, options.goodbye_s))
     stop = Event()
     for signum in (signal.SIGTERM, signal.SIGINT):

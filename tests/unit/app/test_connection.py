@@ -11,7 +11,7 @@ import gevent
 import pytest
 
 from app.protocol.frames import MAX_MESSAGE_BYTES, Opcode, encode
-from app.realtime.connection import LINGER_BYTES, Connection, Owner
+from app.realtime.connection import LINGER_BYTES, Connection, Outboxes, Owner
 from tests.support.rawws import BINARY, CLOSE, PING, TEXT, close, frame
 
 
@@ -22,6 +22,7 @@ class Recorder:
 
     def __init__(self, *faults: str) -> None:
         self.faults = faults
+        self.outboxes = Outboxes()
         self.told: list[str] = []
 
     def _note(self, name: str, what: object) -> None:

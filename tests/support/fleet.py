@@ -1,0 +1,221 @@
+"""Machines of several node processes (`serve --workers N`), and a fleet of such machines."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
+
+from app import config, migrations
+from deploy.stack import database
+from deploy.stack.wait import answers
+from monitoring.client.api import Api
+from tests.support.proxy import Proxy
+from tests.support.repository import ROOT
+from tests.support.servers import Node, eventually, free_port, node_environ, running_redis
+from tests.support.sql import execute
+
+WORKERS = 3
+BEAT_S = 2
+
+
+def base_port(count: int) -> int:
+    """The first of `count` neighbouring ports of loopback that nobody listens on now."""
+    while True:
+        first = free_port()
+        if first + count < 65_536 and all(map(_free, range(first + 1, first + count))):
+            return first
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) != 0
+
+
+def start_workers(environ: dict[str, str], log: Path, workers: int) -> subprocess.Popen[bytes]:
+    """The supervisor's process; its output, and that of its workers, goes to `log`."""
+    command = [sys.executable, "-m", "app", "serve", "--workers", str(workers)]
+    with log.open("wb") as output:
+        return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT)
+
+
+@dataclass
+class Machine:
+    """One machine: a supervisor and its workers behind one port."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    metrics_port: int
+    workers: int
+    node_id: str
+    log: Path
+    api: Api = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.api = Api(f"http://127.0.0.1:{self.port}")
+
+    def metric(self, worker: int, name: str, **labels: str) -> float:
+        """The value of one series of one worker; 0 when it is not exposed."""
+        return Node(self.process, self.api, self.port, self.metrics_port + worker, self.log).metric(name, **labels)
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of one series over the workers."""
+        return sum(self.metric(worker, name, **labels) for worker in range(self.workers))
+
+    def worker(self, number: int) -> psutil.Process:
+        """The process that is worker `number` now, waited for."""
+        return eventually(lambda: self._worker(number))
+
+    def _worker(self, number: int) -> psutil.Process | None:
+        for child in psutil.Process(self.process.pid).children():
+            try:
+                if child.environ().get("METRICS_PORT") == str(self.metrics_port + number):
+                    return child
+            except psutil.Error:
+                continue
+        return None
+
+    def serving(self, worker: int) -> bool:
+        """Whether this worker's metrics server answers, which it does once the worker serves."""
+        return answers(f"http://127.0.0.1:{self.metrics_port + worker}/metrics")
+
+    def whole(self) -> bool:
+        """Whether every worker serves and the machine wants connections."""
+        return all(map(self.serving, range(self.workers))) and answers(f"{self.api.base_url}/health/ready")
+
+    def wait_until_whole(self) -> None:
+        """Fails with the log when the supervisor ends instead."""
+        eventually(lambda: self.process.poll() is not None or self.whole(), within_s=60)
+        assert self.process.poll() is None, self.log.read_text()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def machine(database_url: str, log: Path, workers: int, **more: str) -> Iterator[Machine]:
+    """A machine of its own, every worker serving; killed at the end if it still runs."""
+    at = start_machine(machine_environ(database_url, base_port(workers + 1), **more), log, workers)
+    try:
+        at.wait_until_whole()
+        yield at
+    finally:
+        kill_with_workers(at.process)
+
+
+def start_machine(environ: dict[str, str], log: Path, workers: int) -> Machine:
+    """A machine that is on its way up."""
+    port, metrics_port = int(environ["PORT"]), int(environ["METRICS_PORT"])
+    return Machine(start_workers(environ, log, workers), port, metrics_port, workers, environ["NODE_ID"], log)
+
+
+def machine_environ(database_url: str, port: int, **more: str) -> dict[str, str]:
+    """The environment of a machine whose metrics ports follow its port."""
+    own = {"PORT": str(port), "METRICS_PORT": str(port + 1), "NODE_ID": f"machine-{port}", "DATABASE_POOL_SIZE": "3"}
+    return node_environ(database_url, **(own | more))
+
+
+def kill_with_workers(process: subprocess.Popen[bytes]) -> None:
+    """Leave nothing behind, whatever state it is in."""
+    workers = psutil.Process(process.pid).children() if process.poll() is None else []
+    process.kill()
+    process.wait()
+    for worker in workers:
+        if worker.is_running():
+            os.kill(worker.pid, signal.SIGKILL)
+    psutil.wait_procs(workers, timeout=10)
+
+
+@dataclass
+class Fleet:
+    """Three machines of three workers on one PostgreSQL and one Redis of their own.
+
+    The third machine reaches both through proxies, so that it alone can be cut off.
+    """
+
+    folder: Path
+    server: Any
+    database_url: str
+    redis_port: int
+    database_proxy: Proxy
+    redis_proxy: Proxy
+    environs: list[dict[str, str]]
+    machines: list[Machine] = field(default_factory=list)
+
+    def start(self, number: int, **more: str) -> None:
+        """Start a machine again, or for the first time, perhaps with other settings; does not wait."""
+        log = self.folder / f"machine-{number}-{time.monotonic_ns()}.log"
+        at = start_machine(self.environs[number] | more, log, WORKERS)
+        self.machines[number : number + 1] = [at]
+
+    def wait_until_whole(self) -> None:
+        """Every worker serves, hears the others over Redis, and every machine is ready."""
+        for at in self.machines:
+            at.wait_until_whole()
+        eventually(
+            lambda: [at.metric(i, "messenger_bus_connected") for at in self.machines for i in range(at.workers)],
+            lambda connected: all(value == 1 for value in connected),
+        )
+
+    def restart_postgres(self, while_down: Callable[[], None]) -> None:
+        """Stop the server as a power cut would (no checkpoint, nobody told), then start it; nodes must cope."""
+        postmaster = psutil.Process(self.server.get_pid())
+        postmaster.send_signal(signal.SIGQUIT)
+        postmaster.wait(timeout=20)
+        while_down()
+        self.server.start()
+
+    @property
+    def ports(self) -> list[int]:
+        """Of all machines."""
+        return [at.port for at in self.machines]
+
+
+@contextmanager
+def running_fleet(folder: Path) -> Iterator[Fleet]:
+    """Nine nodes, ready."""
+    server = database.start(folder / "postgres")
+    redis_port = free_port()
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        database_url = fresh_database(server.get_uri())
+        redis_url = stack.enter_context(running_redis(folder, redis_port))
+        socket_folder = parse_qs(urlsplit(database_url).query)["host"][0]
+        proxies = Proxy(f"{socket_folder}/.s.PGSQL.5432"), Proxy(("127.0.0.1", redis_port))
+        for proxy in proxies:
+            stack.callback(proxy.close)
+        through = {
+            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{proxies[0].port}/fleet?sslmode=disable",
+            "REDIS_URL": f"redis://127.0.0.1:{proxies[1].port}/0",
+        }
+        settings = {"REDIS_URL": redis_url, "BEAT_S": str(BEAT_S), "LOG_LEVEL": "info"}
+        environs = [
+            machine_environ(database_url, base_port(WORKERS + 1), **(settings | more)) for more in ({}, {}, through)
+        ]
+        fleet = Fleet(folder, server, database_url, redis_port, *proxies, environs)
+        stack.callback(lambda: [kill_with_workers(at.process) for at in fleet.machines])
+        for number in range(len(environs)):
+            fleet.start(number)
+        fleet.wait_until_whole()
+        yield fleet
+
+
+def fresh_database(maintenance_url: str) -> str:
+    """URL of a new database called `fleet`, with the current schema."""
+    execute(maintenance_url, "CREATE DATABASE fleet")
+    url = maintenance_url.replace("/postgres?", "/fleet?")
+    migrations.up(config.load({"DATABASE_URL": url}))
+    return url
