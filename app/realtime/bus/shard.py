@@ -21,12 +21,15 @@ from app.metrics import PATHS, Metrics
 from app.realtime.bus.backlog import Backlog
 from app.realtime.bus.endpoint import Endpoint, Line
 from app.realtime.bus.wire import BusFrame, Reader, encode
+from app.realtime.turns import give_way
 
 RETRY_S = 0.5
 REDIRECT_S = 0.05
 PING_S = 1.0
 SILENCE_S = 3.0
 """A subscription that answers no ping for so long is given up."""
+TURN_S = 0.005
+"""A subscriber that always finds more to read lets others run so often: reading what is there does not switch."""
 NEVER = "not connected yet"
 
 log = logs.get("bus")
@@ -114,11 +117,14 @@ class Shard:
 
     def _listen(self, line: Line) -> None:
         """Hear frames until Redis fails; one that is silent must at least answer a ping."""
-        answered_at = time.monotonic()
+        answered_at = turn_began = time.monotonic()
         while not self._told_nobody:
             if line.waits(PING_S):
                 self._receive(line.read())
                 answered_at = time.monotonic()
+                if answered_at - turn_began > TURN_S:
+                    give_way()
+                    turn_began = time.monotonic()
             elif time.monotonic() - answered_at > SILENCE_S:
                 raise redis.TimeoutError("no answer to a ping")
             else:
