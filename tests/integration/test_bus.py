@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -216,6 +218,47 @@ def test_a_cluster_loses_a_master_and_moves_a_slot(database_url: str, tmp_path: 
         first.kill()
         eventually(people.degraded)
         people.say(failing)
-        eventually(people.healthy)
+        eventually(people.healthy, within_s=60)  # an election that fails is held again after some seconds
         people.say_over_the_bus(failing)
         assert cluster.owner(channels[failing]) is cluster.replica
+
+
+TORN = """
+import gevent.monkey; gevent.monkey.patch_all()
+import sys, time, gevent
+from app.domain.log import Kind
+from app.metrics import Metrics
+from app.realtime.bus.endpoint import Line
+from app.realtime.bus.shard import Shard
+from app.realtime.bus.wire import Audience, BusFrame, Reader
+
+class Torn:
+    sharded, dials = True, 0
+    def dial(self, channel):
+        self.dials += 1
+        return Line(sys.argv[1 if self.dials == 1 else 2]).connect()
+    def failed(self, channel, error):
+        pass
+
+def until(condition):
+    while not condition():
+        gevent.sleep(0.01)
+
+metrics, endpoint = Metrics(), Torn()
+shard = Shard(0, endpoint, "here", Reader("here", lambda to, key: True, metrics), print, metrics)
+gevent.spawn(shard.run_subscriber)
+until(lambda: not shard.deaf)
+gevent.spawn(shard.run_publisher)
+until(lambda: not shard.mute)
+shard.publish([BusFrame("message", Audience.CONVERSATION, 7, 1, Kind.MESSAGE, 3, time.time(), b"")])
+until(lambda: endpoint.dials == 3 and not shard.deaf)
+print("subscribed again")
+"""
+
+
+def test_a_subscription_on_the_wrong_side_of_a_torn_cluster_is_made_again(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as old, running_redis(tmp_path) as new:
+        done = subprocess.run(
+            [sys.executable, "-c", TORN, old, new], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+        )
+    assert done.stdout.splitlines()[-1] == "subscribed again"

@@ -18,11 +18,11 @@ from redis.crc import key_slot
 from redis.exceptions import MovedError
 from redis.retry import Retry
 
+from app.config import on_cluster
 from app.errors import ConfigError
 
 TIMEOUT_S = 1.0
 """A Redis that takes longer to accept a connection or to answer counts as away: the log is faster."""
-CLUSTER_SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 
 Address = tuple[str, int]
 
@@ -68,10 +68,10 @@ class Line:
 
 
 class Endpoint(Protocol):
-    """Where channels are published and heard, and with which commands."""
+    """Where channels are published and heard."""
 
-    publish_command: str
-    subscribe_command: str
+    sharded: bool
+    """Whether a channel is on one Redis only: then it takes the commands of sharded Pub/Sub."""
 
     def dial(self, channel: str) -> Line:
         """A new line to the Redis that carries `channel`; raises redis.RedisError or OSError."""
@@ -83,8 +83,7 @@ class Endpoint(Protocol):
 class SingleRedis:
     """One Redis for all channels."""
 
-    publish_command = "PUBLISH"
-    subscribe_command = "SUBSCRIBE"
+    sharded = False
 
     def __init__(self, url: str) -> None:
         """`url`: redis://, rediss:// or unix://; raises ValueError or TypeError when it has a wrong option."""
@@ -102,8 +101,7 @@ class SingleRedis:
 class RedisCluster:
     """The masters of a cluster. Their slots are asked for again whenever a line was lost."""
 
-    publish_command = "SPUBLISH"
-    subscribe_command = "SSUBSCRIBE"
+    sharded = True
 
     def __init__(self, url: str) -> None:
         """`url`: redis+cluster:// or rediss+cluster://, with some of the cluster's addresses, comma-separated.
@@ -112,7 +110,7 @@ class RedisCluster:
         """
         parts = urlsplit(url)
         login, at, hosts = parts.netloc.rpartition("@")
-        self._prefix = f"{CLUSTER_SCHEMES[parts.scheme]}://{login}{at}"
+        self._prefix = f"{parts.scheme.removesuffix('+cluster')}://{login}{at}"
         self._suffix = f"/0?{parts.query}" if parts.query else "/0"
         self._seeds = [_address(host) for host in hosts.split(",")]
         for seed in self._seeds:
@@ -175,7 +173,7 @@ def endpoint_of(url: str) -> Endpoint:
     Raises ConfigError when the Redis client does not understand the rest of it.
     """
     try:
-        return RedisCluster(url) if urlsplit(url).scheme in CLUSTER_SCHEMES else SingleRedis(url)
+        return RedisCluster(url) if on_cluster(url) else SingleRedis(url)
     except (ValueError, TypeError):  # its words are not repeated: they may hold a password
         raise ConfigError(["REDIS_URL: has an address or an option that the Redis client does not know"]) from None
 

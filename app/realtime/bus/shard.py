@@ -58,6 +58,7 @@ class Shard:
         # The braces make the number the part that is hashed to a slot of a cluster.
         self._channel = f"messenger:bus:{{{number}}}"
         self._endpoint = endpoint
+        self._commands = ("SSUBSCRIBE", "SPUBLISH") if endpoint.sharded else ("SUBSCRIBE", "PUBLISH")
         self._node = node
         self._reader = reader
         self._heard = heard
@@ -109,7 +110,7 @@ class Shard:
 
     def _hear(self) -> None:
         with self._line() as line:
-            line.ask(self._endpoint.subscribe_command, self._channel)
+            line.ask(self._commands[0], self._channel)
             self._told_nobody = False
             self.deaf = None
             log.info("shard heard", shard=self._number)
@@ -154,16 +155,14 @@ class Shard:
         batch = self._backlog.take()
         started = time.perf_counter()
         try:
-            receivers = line.ask(
-                self._endpoint.publish_command, self._channel, encode(self._node, [frame for _, frame in batch])
-            )
+            receivers = line.ask(self._commands[1], self._channel, encode(self._node, [frame for _, frame in batch]))
         except (redis.RedisError, OSError):
             self._backlog.put_back(batch)
             raise
         finally:
             self._seconds.observe(time.perf_counter() - started)
-        if not receivers and not self.deaf:
-            self._told_nobody = True  # not even this node: its own subscription must be somewhere else
+        if self._endpoint.sharded and not receivers and not self.deaf:
+            self._told_nobody = True  # not even this node: its own subscription must be on another master
         now = time.perf_counter()
         for came_at, frame in batch:
             self._publish[frame.path].observe(now - came_at)

@@ -125,6 +125,7 @@ def test_a_hub_wants_what_it_could_hand_on() -> None:
     assert wanted(Audience.EVERYBODY, 0)
     assert not wanted(Audience.CONVERSATION, 7)
     assert not wanted(Audience.USER, 7)
+    assert not wanted(Audience.DEVICE, 7)
 
 
 def test_a_row_of_the_log_crosses_unchanged() -> None:
