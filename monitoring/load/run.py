@@ -28,8 +28,8 @@ from monitoring.load.tally import Tally
 POLL_S = 1.0
 SETTLE_S = 2.0
 DRAIN_S = 15.0
-STALLED_S = 60.0
-"""The ramp ends when it is complete, or when no connection was added for so long."""
+FIRST_S, STALLED_S = 10.0, 60.0
+"""The ramp ends when it is complete, or when the first connection, or another one, does not come for so long."""
 ANSWER_S = 120.0
 
 
@@ -235,7 +235,7 @@ def _connect(clients: _Clients, wanted: int, progress: Progress) -> None:
         now = time.monotonic()
         if tally.live > live:
             live, changed = tally.live, now
-        if tally.live + tally.given_up >= wanted or now > changed + STALLED_S:
+        if tally.live + tally.given_up >= wanted or now > changed + (STALLED_S if live else FIRST_S):
             break
         time.sleep(POLL_S / 4)
     if not live:
