@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,15 @@ from app.protocol import wire as server
 from app.protocol.frames import Decoder, Opcode
 from monitoring.__main__ import main
 from monitoring.load import plan, report, wire
+from monitoring.load.command import load
+from monitoring.load.history import History
 from monitoring.load.latency import Latencies
-from monitoring.load.nodes import parse
+from monitoring.load.nodes import Node, parse
 from monitoring.load.plan import LoadError, Person, Shard, Sizes
+from monitoring.load.run import Options, Outcome
 from monitoring.load.tally import Tally
 from monitoring.load.traffic import Traffic
+from tests.support.repository import ROOT
 
 # --- latencies ---------------------------------------------------------------------------------------
 
@@ -264,6 +270,46 @@ def test_limits(figures, limits, missed):
 def test_series_are_read_from_an_exposition():
     text = '# TYPE a gauge\nprocess_cpu_seconds_total 1.5\nx{y="z"} 1\nprocess_resident_memory_bytes 1e+06\n'
     assert parse(text) == {"process_cpu_seconds_total": 1.5, "process_resident_memory_bytes": 1e6}
+
+
+def outcome() -> Outcome:
+    """A run in which nothing happened."""
+    options = Options(
+        targets=[], people=[], seats=Sizes(0, {}), fresh=False, duration_s=1, rate_per_s=1, body_bytes=0, sizes={},
+        metrics_urls=[], processes=1, connect_rate_per_s=1,
+    )  # fmt: skip
+    return Outcome(
+        options=options, tally=Tally(), processes=[Tally()], verdict=History().judge(), nodes=[Node("http://x")],
+        connected=0, traffic_s=1.0, drain_s=0.0,
+    )  # fmt: skip
+
+
+def test_a_run_in_which_nothing_happened_is_reported():
+    said = report.text(report.figures(outcome()))
+    assert "p95 latency: not measured" in said
+    assert "CPU per node: not measured" in said
+
+
+def keys(value: object) -> Iterator[str]:
+    """All keys in nested JSON that are names; those of counts by reason or code are empty here."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner)
+
+
+def test_every_json_key_option_and_setting_is_documented():
+    page = (ROOT / "docs/load.md").read_text()
+    missing = {key for key in keys(report.figures(outcome())) if f"`{key}`" not in page}
+    assert not missing
+    options = {name for option in load.params for name in option.opts}
+    assert {name for name in options if f"`{name}`" not in page} == set()
+    script = (ROOT / "monitoring/load/k6/messenger.js").read_text()
+    settings = set(re.findall(r"__ENV\.(\w+)", script))
+    assert settings == set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
 
 
 # --- the command line --------------------------------------------------------------------------------
