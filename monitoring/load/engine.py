@@ -48,6 +48,7 @@ class Engine:
         self._tick = int(time.monotonic() / TICK_S)
         self._to_connect = iter(self.clients)
         self._ready_to_connect: list[Client] = []  # those that come back
+        self._epoch = ""
         self._opening = 0
         self._connect_allowance = 0.0
         self._allowance_at = time.monotonic()
@@ -296,8 +297,9 @@ class Engine:
 
     def _on_welcome(self, client: Client, event: wire.Event) -> None:
         assert isinstance(event, wire.Welcome)  # noqa: S101  by the table of actions
-        # One string for all clients, not one for each.
-        client.epoch = self.clients[0].epoch if self.clients[0].epoch == event.epoch else event.epoch
+        if event.epoch != self._epoch:
+            self._epoch = event.epoch
+        client.epoch = self._epoch  # one string for all clients, not one for each
 
     def _on_synced(self, client: Client, event: wire.Event) -> None:
         del event

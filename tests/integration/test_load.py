@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.support.repository import ROOT
 from tests.support.servers import Node, eventually, node_environ, running_node
@@ -88,11 +91,18 @@ def test_the_report_has_the_checklists_blanks(database_url: str, tmp_path: Path)
     assert json.loads((tmp_path / "figures").read_text())["history"]["applied"] == 100
 
 
-def test_clients_of_a_killed_node_go_on_at_another(database_url: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("signum", "unexpected", "drained"),
+    [(signal.SIGKILL, {"1006": 20}, 0), (signal.SIGTERM, {}, 20)],
+    ids=["killed", "drained"],
+)
+def test_clients_of_a_node_that_ends_go_on_at_another(
+    database_url: str, tmp_path: Path, signum: signal.Signals, unexpected: dict[str, int], drained: int
+):
     """Sends without an ack are repeated there, and each device resumes from its cursors."""
     tokens = seed(database_url, tmp_path, 40)
     with running_node(database_url, tmp_path / "one") as one, running_node(database_url, tmp_path / "two") as two:
-        command = load_command([one, two], tokens, "--json", "-", "--connections", "40", "--duration", "8s",
+        command = load_command([one, two], tokens, "--json", "-", "--connections", "40", "--duration", "5s",
                                "--rate", "50")  # fmt: skip
         said = tmp_path / "said"
         with (
@@ -100,12 +110,12 @@ def test_clients_of_a_killed_node_go_on_at_another(database_url: str, tmp_path: 
             subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
         ):
             eventually(lambda: "\ntraffic" in said.read_text())
-            one.process.kill()
+            one.process.send_signal(signum)
             output, _ = process.communicate(timeout=120)
     told = json.loads(output)
     assert promise_kept(told), (told["history"], said.read_text())
-    assert told["history"]["sent"] == 400
-    assert told["connections"]["unexpected_closes"] == {"1006": 20}
-    assert told["connections"]["reconnects"] >= 20
-    assert told["history"]["duplicated"] == told["history"]["reordered"] == 0
+    assert told["history"]["sent"] == 250
+    connections = told["connections"]
+    assert (connections["unexpected_closes"], connections["drained"]) == (unexpected, drained)
+    assert connections["reconnects"] >= 20
     assert process.returncode == 0, said.read_text()
