@@ -81,3 +81,12 @@ def open_connection(family: socket.AddressFamily, address: tuple[str, int], plac
         sock.close()
         raise OSError(code, os.strerror(code))
     return sock.detach()
+
+
+def connect_error(fd: int) -> str:
+    """Why a connection could not be made, in words."""
+    sock = socket.socket(fileno=fd)
+    try:
+        return os.strerror(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    finally:
+        sock.detach()

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from monitoring.load import wire
-from monitoring.load.client import Client, State, Waiting, address_of, open_connection
+from monitoring.load.client import Client, State, Waiting, address_of, connect_error, open_connection
 from monitoring.load.history import History
 from monitoring.load.plan import Shard
 from monitoring.load.tally import Tally
@@ -27,6 +27,8 @@ CONNECT_DEADLINE_S = 20.0
 """From the first packet to `synced`."""
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 30.0
 NOT_TO_COME_BACK = frozenset({1008, 4401, 4402, 4409})
+NO_CODE = 1006
+"""The connection broke without a close frame (RFC 6455, section 7.4.1)."""
 TICK_S = 0.02
 _EVENTS = 512
 
@@ -80,6 +82,8 @@ class Engine:
                     self._on_ready(client, mask)
                 elif fd == self._command_fd:
                     self._on_command()
+            if not self._running:
+                return
             self._timers(began)
             self._connect_due(began)
             if self._traffic is not None:
@@ -177,7 +181,7 @@ class Engine:
         client.attempts += 1
         self._after(delay_s, self._come_back, client)
 
-    def _lose(self, client: Client, why: str, code: int = 1006) -> None:
+    def _lose(self, client: Client, why: str, code: int = NO_CODE) -> None:
         """The connection is gone: close our end and decide whether to come back."""
         state, drain_s = client.state, client.drain_s
         self._hang_up(client)
@@ -192,7 +196,7 @@ class Engine:
         else:
             self._opening -= 1
             self.tally.connects_failed += 1
-            self.tally.connect_errors[f"{why} ({code})"] += 1
+            self.tally.connect_errors[why if code == NO_CODE else f"{why} with {code}"] += 1
         if code in NOT_TO_COME_BACK:
             client.state = State.GONE
         else:
@@ -207,6 +211,9 @@ class Engine:
     # --- bytes ----------------------------------------------------------------------------------------
 
     def _on_ready(self, client: Client, mask: int) -> None:
+        if mask & select.EPOLLERR and client.state is State.CONNECTING:
+            self._lose(client, connect_error(client.fd))
+            return
         try:
             if mask & select.EPOLLOUT:
                 self._on_writable(client)

@@ -12,7 +12,7 @@ import random
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -84,18 +84,18 @@ def run(options: Options, progress: Progress) -> Outcome:
             ended = time.monotonic()
             scraper.mark(begin=False)
             drain_s = _drain(clients, progress)
-            results = clients.stop()
+            processes, history, absent = _gather(clients)
     finally:
         scraper.stop()
     tally = Tally()
-    for result in results:
-        tally.add(result.tally)
+    for process in processes:
+        tally.add(process)
     progress("judge", tally)
     return Outcome(
         options=options,
         tally=tally,
-        processes=[result.tally for result in results],
-        verdict=judge(options.people, results),
+        processes=processes,
+        verdict=judge(options.people, history, absent),
         nodes=scraper.nodes,
         connected=connected,
         traffic_s=ended - began,
@@ -133,12 +133,22 @@ def _seats_by_size(people: Iterable[Person], members: Mapping[int, int]) -> Mapp
     return Counter(members[conv] for person in people for conv in person.conversations)
 
 
-def judge(people: Iterable[Person], results: Sequence[worker.Result]) -> Verdict:
-    """The verdict over all processes: every device that was there owes what was acknowledged in its conversations."""
-    history, absent = History(), frozenset[int]()
-    for result in results:
-        history.merge(result.history)
-        absent |= result.absent
+def _gather(clients: _Clients) -> tuple[list[Tally], History, set[int]]:
+    """End the client processes: their tallies, the whole history, and the devices that were absent."""
+    tallies, history, absent = list[Tally](), History(), set[int]()
+    gc.disable()  # it would look at millions of small objects again and again, and find nothing
+    try:
+        for result in clients.stop():
+            tallies.append(result.tally)
+            history.merge(result.history)
+            absent |= result.absent
+    finally:
+        gc.enable()
+    return tallies, history, absent
+
+
+def judge(people: Iterable[Person], history: History, absent: Container[int]) -> Verdict:
+    """The verdict: every device that was there must have applied what was acknowledged in its conversations."""
     acknowledged = history.acknowledged_seqs()
     for person in people:
         if person.device in absent:
@@ -183,14 +193,10 @@ class _Clients:
             total.add(tally)
         return total
 
-    def stop(self) -> list[worker.Result]:
-        """End all of them; what they know. Garbage collection rests while millions of small objects arrive."""
+    def stop(self) -> Iterator[worker.Result]:
+        """End all of them; what each knows, one at a time."""
         self.tell(("stop",))
-        gc.disable()
-        try:
-            return list(self._answers())
-        finally:
-            gc.enable()
+        yield from self._answers()
 
     def _answers(self) -> Iterator[Any]:
         for process, pipe in self._members:
