@@ -73,7 +73,7 @@ class Engine:
     def run(self) -> None:
         """Connect, and go on until `stop`."""
         self._epoll.register(self._command_fd, select.EPOLLIN)
-        while self._running:
+        while True:
             events = self._epoll.poll(self._patience(), _EVENTS)
             began = time.monotonic()
             for fd, mask in events:
