@@ -15,6 +15,7 @@ _PROGRAMS = {
     "redis-cli": (("redis-cli",), "redis-tools"),
     "nginx": (("nginx",), "nginx"),
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromium"),
+    "node": (("node", "nodejs"), "nodejs"),
 }
 
 
