@@ -88,13 +88,15 @@ def decode_whole(data: bytes, max_message_bytes: int = MAX_MESSAGE_BYTES) -> Eve
     """
     opcode = _FIRST_OF_WHOLE.get(data[0])
     size, begin = len(data) - 6, 6
-    if opcode is None or not 0 <= size <= max_message_bytes:
+    if opcode is None or size < 0:
         return None
     if size > _MAX_CONTROL_BYTES:
         size, begin = size - 2, 8
         if opcode >= Opcode.CLOSE or size < 126 or data[1] != 0xFE or (data[2] << 8 | data[3]) != size:
             return None
     elif data[1] != 0x80 | size:
+        return None
+    if size > max_message_bytes:
         return None
     payload = _unmask(data[begin:], data[begin - 4 : begin])
     if opcode < Opcode.CLOSE:

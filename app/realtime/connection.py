@@ -266,8 +266,6 @@ class Connection:
         decoder = self._decoder
         for event in decoder.feed(data):
             self._handle(event)
-            if self._reader is None or self._discarded_bytes is not None:
-                return
         if decoder.idle:
             self._decoder = None
 
