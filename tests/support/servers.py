@@ -107,24 +107,21 @@ def running_node(database_url: str, log: Path, **more: str) -> Iterator[Node]:
 def running_redis(folder: Path, port: int | None = None) -> Iterator[str]:
     """URL of a real Redis on `port`, or a free one."""
     port = port or free_port()
-    command = [
-        str(require("redis-server")),
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = start_redis(folder, port)
     try:
-        eventually(lambda: _accepts(port))
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.kill()
         process.wait()
+
+
+def start_redis(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """A real Redis that answers, and stores nothing."""
+    options = {"port": str(port), "bind": "127.0.0.1", "save": "", "dir": str(folder)}
+    command = [str(require("redis-server"))] + [part for key, value in options.items() for part in (f"--{key}", value)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    eventually(lambda: _accepts(port))
+    return process
 
 
 def _accepts(port: int) -> bool:
