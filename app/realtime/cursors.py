@@ -92,6 +92,8 @@ class Cursors:
                     del self._delivered[key]
             for conv, user, seq in receipts:
                 self._receipts[conv, user] = max(seq, self._receipts.get((conv, user), 0))
+        # A dictionary never shrinks: after a storm of reconnects this one would keep a kilobyte a connection.
+        self._delivered = {}
 
     def _tell_receipts(self) -> None:
         receipts, self._receipts = self._receipts, {}

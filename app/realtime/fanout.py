@@ -22,12 +22,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-import gevent
 from gevent.event import Event
 
 from app.metrics import PATHS, Metrics
 from app.realtime.connection import Connection
 from app.realtime.faults import Faults
+from app.realtime.turns import give_way
 
 CHUNK = 256
 """Sends between two looks at the event loop: two to three milliseconds of work."""
@@ -178,7 +178,7 @@ class Fanout:
                 self._send_chunk(lane)
                 if lane.busy:
                     self._lanes.append(lane)
-                gevent.sleep(0)
+                give_way()
 
     # --- together ------------------------------------------------------------------------------------
 

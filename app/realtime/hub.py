@@ -32,7 +32,7 @@ from app.domain.log import Kind
 from app.metrics import Metrics
 from app.realtime.connection import Connection
 from app.realtime.fanout import Fanout, Lane
-from app.realtime.limits import Bucket
+from app.realtime.limits import Account
 from app.realtime.marks import ToldMarks
 
 T = TypeVar("T")
@@ -62,7 +62,10 @@ class Sequenced(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A signed-in connection. `fence` is PostgreSQL's number of it: of two of one device the higher one stays."""
+    """A signed-in connection. `fence` is PostgreSQL's number of it: of two of one device the higher one stays.
+
+    `due` is its account with the rate limit; `shared` the one with its person's other devices, when there are any.
+    """
 
     conn: Connection
     user: UserId
@@ -71,8 +74,8 @@ class Session:
     since: float
     fence: int = 0
     topics: tuple[Topic, ...] = ()
-    bucket: Bucket | None = None
-    user_bucket: Bucket | None = None
+    due: float = 0.0
+    shared: Account | None = None
 
 
 class Topic:
@@ -141,7 +144,7 @@ class Hub:
             session.conn.close(1008, "too many connections")
             return False
         if of_user:
-            session.user_bucket = of_user[0].user_bucket
+            session.shared = of_user[0].shared = of_user[0].shared or Account()
         self._by_device[session.device] = session
         self._by_user[session.user] = (*of_user, session)
         return True

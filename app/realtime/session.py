@@ -23,7 +23,7 @@ from app.realtime.cursors import Cursors
 from app.realtime.fanout import Fanout
 from app.realtime.hub import Hub, Session
 from app.realtime.joiner import Joiner
-from app.realtime.limits import USER_SHARE, Bucket
+from app.realtime.limits import USER_SHARE, spend
 from app.realtime.outlet import Outlet
 from app.services.tokens import Tokens, WsToken
 from app.store.messages import NewMessage
@@ -152,13 +152,16 @@ class Gatekeeper:
     def _may_go_on(self, session: Session) -> bool:
         """Whether this device, and all devices of its person together, have something left to do."""
         now = time.time()
-        if session.bucket is None:
-            session.bucket = Bucket(self._rate, now)
-        if session.user_bucket is None:
-            session.user_bucket = Bucket(self._rate * USER_SHARE, now)
-            for other in self._hub.sessions_of(session.user):
-                other.user_bucket = session.user_bucket
-        return session.bucket.take(self._rate, now) and session.user_bucket.take(self._rate * USER_SHARE, now)
+        due = spend(session.due, self._rate, now)
+        if due is None:
+            return False
+        if session.shared is not None:
+            shared_due = spend(session.shared.due, self._rate * USER_SHARE, now)
+            if shared_due is None:
+                return False
+            session.shared.due = shared_due
+        session.due = due
+        return True
 
     def _hello(self, conn: Connection, command: wire.Hello) -> None:
         if conn.session is not None:

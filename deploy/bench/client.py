@@ -196,6 +196,7 @@ def process(port: int, tokens: Path, count: int) -> Iterator[Tell]:
     """A client of its own process for the first `count` people; call it with a command and its arguments.
 
     `connect n`: so many more connections, synced; returns the seconds. `acknowledge`: store their cursors.
+    `cpu`: CPU seconds of the client so far.
     `hang_up`. `send window seconds tag`: see `Sender`. Raises LostConnection with what went wrong over there.
     """
     here, there = _spawn.Pipe()
@@ -231,8 +232,12 @@ def _obey(pipe: Pipe, port: int, tokens: Path, count: int) -> None:
         return time.perf_counter() - started
 
     commands: dict[str, Callable[..., Any]] = {
-        "connect": connect, "acknowledge": engine.acknowledge, "hang_up": engine.close_all, "send": sender.run,
-    }  # fmt: skip
+        "connect": connect,
+        "acknowledge": engine.acknowledge,
+        "cpu": time.process_time,
+        "hang_up": engine.close_all,
+        "send": sender.run,
+    }
     try:
         while True:
             if engine.turn(10.0):

@@ -26,25 +26,22 @@ def run(size: Size) -> list[Figure]:
         first_s = tell("connect", size.connects)
         tell("acknowledge")
         passes = [_pass(tell, size, made, node) for _ in range(size.passes)]
-    rates, node_us, database_us = ([row[i] for row in passes] for i in range(3))
+    rates, node_us, database_us, client_us = ([row[i] for row in passes] for i in range(4))
     return [
         Figure("connects", "1/s", spread(rates), must="1,000", aim="1,800"),
         Figure("CPU of the node a connect", "µs", spread(node_us)),
         Figure("CPU of the database a connect", "µs", spread(database_us)),
+        Figure("CPU of the client a connect", "µs", spread(client_us)),
         Figure("first connects, logs sent", "1/s", spread([size.connects / first_s])),
     ]
 
 
-def _pass(tell: client.Tell, size: Size, made: Bed, node: Node) -> tuple[float, float, float]:
-    """Hang up, come again: connects a second, and µs of the node's and the database's CPU for each."""
+def _pass(tell: client.Tell, size: Size, made: Bed, node: Node) -> list[float]:
+    """Hang up, come again: connects a second, and µs of CPU of node, database and client for each."""
     time.sleep(size.settle_s)
     tell("hang_up")
     time.sleep(size.settle_s)
-    node_s, database_s = node.cpu_s(), made.database_cpu_s()
+    before = node.cpu_s(), made.database_cpu_s(), tell("cpu")
     took_s = tell("connect", size.connects)
-    count = size.connects
-    return (
-        count / took_s,
-        (node.cpu_s() - node_s) / count * 1e6,
-        (made.database_cpu_s() - database_s) / count * 1e6,
-    )
+    after = node.cpu_s(), made.database_cpu_s(), tell("cpu")
+    return [size.connects / took_s, *((b - a) / size.connects * 1e6 for a, b in zip(before, after, strict=True))]

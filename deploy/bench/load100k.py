@@ -34,8 +34,6 @@ BASE_BYTES, BYTES_A_CONNECTION = 1_500_000_000, 25_000
 DISK_BASE_BYTES, DISK_BYTES_A_CONNECTION = 1_000_000_000, 20_000
 MIN_CORES = 2
 LAST_LINES = 10
-CONNECTS_PER_S = 300
-"""A low guess, for the time that is announced."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +97,17 @@ def needs(connections: int, nodes: int, has: Machine) -> list[Need]:
 @click.option(
     "--rate", default=2_500, show_default=True, type=click.IntRange(1), help="Sends a second, 2 deliveries each."
 )
+@click.option("--connect-rate", default=500, show_default=True, type=click.IntRange(1), help="Connects a second.")
 @click.option("--one-port", is_flag=True, help="`serve --workers` on one port instead of a port for each node.")
 @click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="The load tool's JSON report.")
-def main(connections: int, nodes: int, duration: int, rate: int, one_port: bool, output: Path | None) -> None:
+def main(
+    connections: int, nodes: int, duration: int, rate: int, connect_rate: int, one_port: bool, output: Path | None
+) -> None:
     """Measure; exit status of the load tool, or 2 when the machine cannot do it."""
     children.end_on_sigterm()
     children.end_after(LIMIT_S)
     wanted = needs(connections, nodes, machine())
-    minutes = (60 + connections / CONNECTS_PER_S + duration) / 60
+    minutes = (60 + connections / connect_rate + duration) / 60
     print(f"{connections:,} connections on {nodes} nodes need (and about {minutes:.0f} minutes, "
           f"at most {LIMIT_S / 60:.0f}; nothing else should be busy meanwhile):")  # fmt: skip
     print(*wanted, sep="\n", flush=True)
@@ -120,7 +121,8 @@ def main(connections: int, nodes: int, duration: int, rate: int, one_port: bool,
         made.seed(connections, min(CONVERSATIONS, connections - 1))
         _say(started, f"starting {nodes} nodes")
         with _nodes(made, nodes, redis_url, one_port=one_port) as (urls, metrics_urls):
-            command = load_command(urls, metrics_urls, made.tokens, connections, duration, rate, output)
+            command = load_command(urls, metrics_urls, made.tokens, connections, output)
+            command += ["--duration", f"{duration}s", "--rate", str(rate), "--connect-rate", str(connect_rate)]
             _say(started, " ".join(command[1:]))
             status = children.run(command, LIMIT_S)
         if status:
@@ -130,17 +132,15 @@ def main(connections: int, nodes: int, duration: int, rate: int, one_port: bool,
 
 
 def load_command(
-    urls: list[str], metrics_urls: list[str], tokens: Path, connections: int, duration_s: int, rate: int,
-    output: Path | None,
-) -> list[str]:  # fmt: skip
-    """The load tool's command line, with the limits that must hold; beyond one its exit status is 1."""
+    urls: list[str], metrics_urls: list[str], tokens: Path, connections: int, output: Path | None
+) -> list[str]:
+    """The load tool for these nodes, with the limits that must hold; beyond one its exit status is 1."""
     command = [sys.executable, "-m", "monitoring", "load"]
     for url in urls:
         command += ["--url", url]
     for url in metrics_urls:
         command += ["--metrics-url", url]
-    command += ["--tokens", str(tokens), "--connections", str(connections)]
-    command += ["--duration", f"{duration_s}s", "--rate", str(rate), "--fresh"]
+    command += ["--tokens", str(tokens), "--connections", str(connections), "--fresh"]
     command += ["--max-fanout-p95-ms", "250", "--max-loss", "0", "--max-error-rate", "0.01"]
     return [*command, "--json", str(output)] if output else command
 

@@ -30,6 +30,7 @@ class Stage:
     rate: Rate
     node_us: float
     database_us: float
+    client_us: float
     batch_rows: float
 
     @property
@@ -48,7 +49,7 @@ def run(size: Size) -> list[Figure]:
         tell("acknowledge")
 
         def stage(window: int, tag: str) -> Stage:
-            return _stage(lambda: tell("send", window, size.phase_s, tag), made, node)
+            return _stage(tell, window, size.phase_s, tag, made, node)
 
         grown = list(_grow(lambda window: stage(window, "grow")))
         best = max(grown, key=lambda s: s.per_s).rate.window
@@ -65,6 +66,7 @@ def _figures(how: str, grown: list[Stage], repeats: list[Stage]) -> list[Figure]
         Figure("deliveries in the same time", "1/s", spread(deliveries)),
         Figure("CPU of the node a send", "µs", spread([s.node_us for s in repeats])),
         Figure("CPU of the database a send", "µs", spread([s.database_us for s in repeats])),
+        Figure("CPU of the client a send", "µs", spread([s.client_us for s in repeats])),
         Figure("messages in one commit", "", spread([s.batch_rows for s in repeats])),
         Figure("send to ack, p50", "ms", spread([percentile(latencies_ms, 0.5)])),
         Figure("send to ack, p95", "ms", spread([percentile(latencies_ms, 0.95)])),
@@ -85,14 +87,17 @@ def _grow(stage: Callable[[int], Stage]) -> Iterator[Stage]:
             return
 
 
-def _stage(send: Callable[[], Rate], made: Bed, node: Node) -> Stage:
-    before = _costs(made, node)
-    rate = send()
-    node_s, database_s, rows, commits = (now - then for now, then in zip(_costs(made, node), before, strict=True))
-    acks = max(1, rate.acks)
-    return Stage(rate, node_s / acks * 1e6, database_s / acks * 1e6, rows / max(1.0, commits))
+def _stage(tell: client.Tell, window: int, seconds: float, tag: str, made: Bed, node: Node) -> Stage:
+    before = _costs(tell, made, node)
+    rate: Rate = tell("send", window, seconds, tag)
+    after = _costs(tell, made, node)
+    *cpu_s, rows, commits = (b - a for a, b in zip(before, after, strict=True))
+    node_us, database_us, client_us = (seconds / max(1, rate.acks) * 1e6 for seconds in cpu_s)
+    return Stage(rate, node_us, database_us, client_us, rows / max(1.0, commits))
 
 
-def _costs(made: Bed, node: Node) -> tuple[float, float, float, float]:
+def _costs(tell: client.Tell, made: Bed, node: Node) -> list[float]:
+    """CPU seconds of node, database and client so far; messages committed, and commits."""
     batches = "messenger_send_batch_rows"
-    return node.cpu_s(), made.database_cpu_s(), node.metric(f"{batches}_sum"), node.metric(f"{batches}_count")
+    cpu_s = [node.cpu_s(), made.database_cpu_s(), tell("cpu")]
+    return [*cpu_s, node.metric(f"{batches}_sum"), node.metric(f"{batches}_count")]

@@ -57,8 +57,11 @@ def listening(count: int, *, watch_bytes: int = 0) -> Iterator[tuple[Sink, list[
     with _process(_listen, count, watch_bytes) as sink:
         port = sink.pipe.recv()
         socks = []
-        for _ in range(count):
+        for n in range(count):
             sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+            # From several addresses, so that ports that are still busy elsewhere do not matter.
+            sock.setsockopt(_socket.IPPROTO_IP, _socket.IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((f"127.0.{1 + n // 4_000}.1", 0))
             sock.connect(("127.0.0.1", port))
             sock.setblocking(False)
             socks.append(sock)

@@ -85,9 +85,9 @@ def test_the_big_run_refuses_a_machine_that_cannot_do_it() -> None:
 
 
 def test_the_load_tool_is_told_every_node() -> None:
-    command = load100k.load_command(["http://a", "http://b"], ["http://m"], Path("tokens"), 10, 5, 20, None)
+    command = load100k.load_command(["http://a", "http://b"], ["http://m"], Path("tokens"), 10, None)
     assert command[3:] == [
         "load", "--url", "http://a", "--url", "http://b", "--metrics-url", "http://m", "--tokens", "tokens",
-        "--connections", "10", "--duration", "5s", "--rate", "20", "--fresh",
+        "--connections", "10", "--fresh",
         "--max-fanout-p95-ms", "250", "--max-loss", "0", "--max-error-rate", "0.01",
     ]  # fmt: skip

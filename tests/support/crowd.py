@@ -38,6 +38,15 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 Event = dict[str, Any]
 
 
+@dataclass
+class Unacknowledged:
+    """A send without an ack; repeated at `repeat_at` on the monotonic clock."""
+
+    conv: int
+    body: str
+    repeat_at: float = 0.0
+
+
 @dataclass(eq=False)
 class Device:
     """One device; `ports` are the nodes it may use."""
@@ -49,7 +58,7 @@ class Device:
     ports: Sequence[int]
     cursors: dict[int, int] = field(default_factory=dict)
     epoch: str | None = None
-    unacknowledged: dict[str, tuple[int, float]] = field(default_factory=dict)  # id → conversation, when to repeat
+    unacknowledged: dict[str, Unacknowledged] = field(default_factory=dict)
     closes: list[int] = field(default_factory=list)  # how connections ended, 1006 without a word
     errors: Counter[str] = field(default_factory=Counter)
     reconnect_delays_ms: list[int] = field(default_factory=list)  # chosen by servers
@@ -115,10 +124,10 @@ class Crowd:
 
         self.do(talk)
 
-    def send(self, device: Device, conv: int, message_id: str | None = None) -> str:
+    def send(self, device: Device, conv: int, body: str = "") -> str:
         """One message now, or as soon as the device is connected; returns its id."""
-        message_id = message_id or f"{device.device}-{device.sends}-said"
-        self.do(lambda: self._send(device, conv, message_id))
+        message_id = f"{device.device}-{device.sends}-said"
+        self.do(lambda: self._send(device, conv, message_id, body))
         return message_id
 
     def live(self) -> int:
@@ -141,6 +150,7 @@ class Crowd:
             assert device.sock is not None
             device.deaf = deaf
             if deaf:
+                device.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
                 self._selector.unregister(device.sock)
             else:
                 self._selector.register(device.sock, selectors.EVENT_READ, device)
@@ -198,9 +208,9 @@ class Crowd:
             self._lost(device, 1006)
             return
         if device.live:
-            for message_id, (conv, repeat_at) in device.unacknowledged.items():
-                if repeat_at <= now:
-                    self._say_send(device, message_id, conv)
+            for message_id, send in device.unacknowledged.items():
+                if send.repeat_at <= now:
+                    self._say_send(device, message_id, send)
             if device.unreported and now >= device.report_at:
                 device.unreported, device.report_at = False, now + DELIVERED_EVERY_S
                 self._say(device, {"type": "delivered", "cursors": device.cursors})
@@ -288,16 +298,16 @@ class Crowd:
             device.epoch, device.beat_s = event["epoch"], event["beat_s"]
         elif kind == "synced":
             device.live, device.backoff_s = True, BACKOFF_FIRST_S
-            for message_id, (conv, _) in list(device.unacknowledged.items()):
-                self._say_send(device, message_id, conv)
+            for message_id, send in device.unacknowledged.items():
+                self._say_send(device, message_id, send)
         elif kind == "drain":
             device.reconnect_delays_ms.append(event["retry_after_ms"])
             device.told_to_wait_s = event["retry_after_ms"] / 1000
         elif kind == "error":
             device.errors[event["code"]] += 1
-            if event.get("id") in device.unacknowledged and "retry_after_ms" in event:
-                conv, _ = device.unacknowledged[event["id"]]
-                device.unacknowledged[event["id"]] = (conv, time.monotonic() + event["retry_after_ms"] / 1000)
+            send = device.unacknowledged.get(event.get("id", ""))
+            if send and event.get("retry_after_ms"):
+                send.repeat_at = time.monotonic() + event["retry_after_ms"] / 1000
         elif kind == "resync":
             raise AssertionError("no database was restored, yet the server says resync")
 
@@ -311,17 +321,16 @@ class Crowd:
         elif seq > device.cursors.get(conv, 0):
             device.holes.append(f"{conv}/{seq} came after {device.cursors.get(conv, 0)}")
 
-    def _send(self, device: Device, conv: int, message_id: str) -> None:
+    def _send(self, device: Device, conv: int, message_id: str, body: str = "") -> None:
         device.sends += 1
         self.history.sent(device.device, message_id, conv)
+        send = device.unacknowledged[message_id] = Unacknowledged(conv, body or message_id)
         if device.live:
-            self._say_send(device, message_id, conv)
-        else:
-            device.unacknowledged[message_id] = (conv, 0.0)
+            self._say_send(device, message_id, send)
 
-    def _say_send(self, device: Device, message_id: str, conv: int) -> None:
-        device.unacknowledged[message_id] = (conv, time.monotonic() + REPEAT_AFTER_S)
-        self._say(device, {"type": "send", "id": message_id, "conv": conv, "body": message_id})
+    def _say_send(self, device: Device, message_id: str, send: Unacknowledged) -> None:
+        send.repeat_at = time.monotonic() + REPEAT_AFTER_S
+        self._say(device, {"type": "send", "id": message_id, "conv": send.conv, "body": send.body})
 
     def _say(self, device: Device, command: Event) -> None:
         device.outbox += _frame(TEXT, json.dumps(command).encode())

@@ -35,9 +35,9 @@ class Echo:
 
     def __init__(self, max_message_bytes: int, goodbye_s: float) -> None:
         self.max_message_bytes = max_message_bytes
-        self._goodbye_s = goodbye_s
         # Echoes of the largest messages must be able to wait, several at once.
         self.outboxes = Outboxes(each_bytes=4 * max_message_bytes + 1_048_576)
+        self._goodbye_s = goodbye_s
 
     def received(self, conn: Connection, text: str) -> None:
         """A text comes back as text."""

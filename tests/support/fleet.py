@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psutil
+import requests
 
 from app import config, migrations
 from deploy.stack import database
@@ -23,7 +24,7 @@ from deploy.stack.wait import answers
 from monitoring.client.api import Api
 from tests.support.proxy import Proxy
 from tests.support.repository import ROOT
-from tests.support.servers import Node, eventually, free_port, node_environ, running_redis
+from tests.support.servers import Node, eventually, node_environ, start_redis
 from tests.support.sql import execute
 
 WORKERS = 3
@@ -31,16 +32,24 @@ BEAT_S = 2
 
 
 def base_port(count: int) -> int:
-    """The first of `count` neighbouring ports of loopback that nobody listens on now."""
+    """The first of `count` neighbouring ports of loopback that nobody uses now.
+
+    Below the range the kernel takes the ports of outgoing connections from: of those the tests have hundreds.
+    """
     while True:
-        first = free_port()
-        if first + count < 65_536 and all(map(_free, range(first + 1, first + count))):
+        first = random.randrange(10_000, 32_000 - count)
+        if all(map(_free, range(first, first + count))):
             return first
 
 
 def _free(port: int) -> bool:
     with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) != 0
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def start_workers(environ: dict[str, str], log: Path, workers: int) -> subprocess.Popen[bytes]:
@@ -87,8 +96,11 @@ class Machine:
         return None
 
     def serving(self, worker: int) -> bool:
-        """Whether this worker's metrics server answers, which it does once the worker serves."""
-        return answers(f"http://127.0.0.1:{self.metrics_port + worker}/metrics")
+        """Whether this worker serves and hears the other nodes."""
+        try:
+            return self.metric(worker, "messenger_bus_connected") == 1
+        except requests.RequestException:
+            return False
 
     def whole(self) -> bool:
         """Whether every worker serves and the machine wants connections."""
@@ -97,7 +109,11 @@ class Machine:
     def wait_until_whole(self) -> None:
         """Fails with the log when the supervisor ends instead."""
         eventually(lambda: self.process.poll() is not None or self.whole(), within_s=60)
-        assert self.process.poll() is None, self.log.read_text()
+        assert self.process.poll() is None, self.log.read_text()[-4_000:]
+
+    def kill(self) -> None:
+        """The supervisor and all workers at once, as when the machine loses its power."""
+        kill_with_workers(self.process)
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
@@ -113,7 +129,7 @@ def machine(database_url: str, log: Path, workers: int, **more: str) -> Iterator
         at.wait_until_whole()
         yield at
     finally:
-        kill_with_workers(at.process)
+        at.kill()
 
 
 def start_machine(environ: dict[str, str], log: Path, workers: int) -> Machine:
@@ -135,7 +151,7 @@ def kill_with_workers(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     for worker in workers:
         if worker.is_running():
-            os.kill(worker.pid, signal.SIGKILL)
+            worker.kill()
     psutil.wait_procs(workers, timeout=10)
 
 
@@ -149,6 +165,7 @@ class Fleet:
     folder: Path
     server: Any
     database_url: str
+    redis: subprocess.Popen[bytes]
     redis_port: int
     database_proxy: Proxy
     redis_proxy: Proxy
@@ -162,13 +179,37 @@ class Fleet:
         self.machines[number : number + 1] = [at]
 
     def wait_until_whole(self) -> None:
-        """Every worker serves, hears the others over Redis, and every machine is ready."""
+        """Every worker serves and hears the others over Redis, and every machine is ready."""
         for at in self.machines:
             at.wait_until_whole()
-        eventually(
-            lambda: [at.metric(i, "messenger_bus_connected") for at in self.machines for i in range(at.workers)],
-            lambda connected: all(value == 1 for value in connected),
-        )
+
+    def repair(self) -> bool:
+        """Undo whatever a failed test left broken, so that it fails alone; whether anything was."""
+        for proxy in (self.database_proxy, self.redis_proxy):
+            proxy.heal()
+        dead = [number for number, at in enumerate(self.machines) if at.process.poll() is not None]
+        redis_gone = self.redis.poll() is not None
+        postgres_gone = not psutil.pid_exists(self.server.get_pid() or 0)
+        if redis_gone:
+            self.start_redis()
+        if postgres_gone:
+            self.server.start()
+        for number in dead:
+            self.start(number)
+        return bool(dead or redis_gone or postgres_gone)
+
+    def kill_redis(self) -> None:
+        """Redis is gone, with everything it held."""
+        self.redis.kill()
+        self.redis.wait()
+
+    def start_redis(self) -> None:
+        """A new Redis on the same port."""
+        self.redis = start_redis(self.folder, self.redis_port)
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of one series over all nodes."""
+        return sum(at.total(name, **labels) for at in self.machines)
 
     def restart_postgres(self, while_down: Callable[[], None]) -> None:
         """Stop the server as a power cut would (no checkpoint, nobody told), then start it; nodes must cope."""
@@ -177,6 +218,15 @@ class Fleet:
         postmaster.wait(timeout=20)
         while_down()
         self.server.start()
+
+    def restart(self, settings: dict[int, dict[str, str]]) -> None:
+        """Drain these machines and start them again with settings of their own; wait for all."""
+        for number in settings:
+            self.machines[number].process.send_signal(signal.SIGTERM)
+        for number, more in settings.items():
+            assert self.machines[number].process.wait(timeout=30) == 0
+            self.start(number, **more)
+        self.wait_until_whole()
 
     @property
     def ports(self) -> list[int]:
@@ -188,11 +238,10 @@ class Fleet:
 def running_fleet(folder: Path) -> Iterator[Fleet]:
     """Nine nodes, ready."""
     server = database.start(folder / "postgres")
-    redis_port = free_port()
+    redis_port = base_port(1)
     with ExitStack() as stack:
         stack.callback(server.stop)
         database_url = fresh_database(server.get_uri())
-        redis_url = stack.enter_context(running_redis(folder, redis_port))
         socket_folder = parse_qs(urlsplit(database_url).query)["host"][0]
         proxies = Proxy(f"{socket_folder}/.s.PGSQL.5432"), Proxy(("127.0.0.1", redis_port))
         for proxy in proxies:
@@ -201,12 +250,14 @@ def running_fleet(folder: Path) -> Iterator[Fleet]:
             "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{proxies[0].port}/fleet?sslmode=disable",
             "REDIS_URL": f"redis://127.0.0.1:{proxies[1].port}/0",
         }
-        settings = {"REDIS_URL": redis_url, "BEAT_S": str(BEAT_S), "LOG_LEVEL": "info"}
+        settings = {"REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "BEAT_S": str(BEAT_S), "LOG_LEVEL": "info"}
         environs = [
             machine_environ(database_url, base_port(WORKERS + 1), **(settings | more)) for more in ({}, {}, through)
         ]
-        fleet = Fleet(folder, server, database_url, redis_port, *proxies, environs)
-        stack.callback(lambda: [kill_with_workers(at.process) for at in fleet.machines])
+        redis = start_redis(folder, redis_port)
+        fleet = Fleet(folder, server, database_url, redis, redis_port, *proxies, environs)
+        stack.callback(fleet.kill_redis)
+        stack.callback(lambda: [at.kill() for at in fleet.machines])
         for number in range(len(environs)):
             fleet.start(number)
         fleet.wait_until_whole()

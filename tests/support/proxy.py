@@ -48,8 +48,7 @@ class Proxy:
         self._wake, self._woken = socket.socketpair()
         self._silent = {True: False, False: False}
         self._delay_s = 0.0
-        self._refusing = self._closing = False
-        self.upward_bytes = 0
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"proxy {self.port}", daemon=True)
         self._thread.start()
 
@@ -67,23 +66,14 @@ class Proxy:
         """Reset every connection; new ones pass."""
         self._order(self._reset_all)
 
-    def refuse(self) -> None:
-        """Reset every connection, and each new one at once."""
-        self._order(lambda: setattr(self, "_refusing", True))
-        self._order(self._reset_all)
-
     def heal(self) -> None:
         """Pass everything again."""
 
         def heal() -> None:
             self._silent = {True: False, False: False}
-            self._delay_s, self._refusing = 0.0, False
+            self._delay_s = 0.0
 
         self._order(heal)
-
-    def connections(self) -> int:
-        """How many connections go through it."""
-        return len(self._halves) // 2
 
     def close(self) -> None:
         """End it."""
@@ -117,7 +107,8 @@ class Proxy:
             while self._orders:
                 self._orders.popleft()()
             for half in list(self._halves.values()):
-                self._pass_on(half)
+                if half.source in self._halves:  # else it ended with its other half
+                    self._pass_on(half)
         self._reset_all()
         for sock in (self._listener, self._wake, self._woken):
             sock.close()
@@ -128,9 +119,6 @@ class Proxy:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
-        if self._refusing:
-            _reset(client)
-            return
         family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
         server = socket.socket(family)
         try:
@@ -177,8 +165,6 @@ class Proxy:
                 self._drop(half, _reset)
                 return
             half.size_bytes -= sent
-            if half.upward:
-                self.upward_bytes += sent
             if sent < len(data):
                 half.waiting.appendleft((arrived, data[sent:]))
                 break

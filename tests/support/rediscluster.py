@@ -13,7 +13,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from tests.support.binaries import require
 from tests.support.servers import eventually, free_port
 
-NODE_TIMEOUT_MS = 1000
+NODE_TIMEOUT_MS = 2000
 
 
 class ClusterMember:
@@ -42,6 +42,10 @@ class ClusterMember:
         """kill -9, as a machine dies."""
         self._process.kill()
         self._process.wait()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process."""
+        self._process.send_signal(number)
 
     def meet(self, other: ClusterMember) -> None:
         """Make the two know each other."""
@@ -77,6 +81,11 @@ class Cluster:
     def url(self) -> str:
         """What REDIS_URL is for it: two addresses, of which one may be dead."""
         return "redis+cluster://" + ",".join(f"127.0.0.1:{master.port}" for master in self.masters[:2])
+
+    def ask_all(self, command: str) -> None:
+        """Give every member a command."""
+        for member in self._members:
+            member.ask(command)
 
     def owner(self, channel: str) -> ClusterMember:
         """The member that owns the channel's slot, as the last master sees it."""

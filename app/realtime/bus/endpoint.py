@@ -18,9 +18,11 @@ from redis.crc import key_slot
 from redis.exceptions import MovedError
 from redis.retry import Retry
 
+from app.config import on_cluster
+from app.errors import ConfigError
+
 TIMEOUT_S = 1.0
 """A Redis that takes longer to accept a connection or to answer counts as away: the log is faster."""
-CLUSTER_SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 
 Address = tuple[str, int]
 
@@ -29,16 +31,19 @@ class Line:
     """One connection, made once. Every answer is bounded in time; all methods raise redis.RedisError or OSError."""
 
     def __init__(self, url: str) -> None:
-        """`url`: redis://, rediss:// or unix://; connects, signs in."""
+        """`url`: redis://, rediss:// or unix://; raises ValueError or TypeError when it has a wrong option."""
         options: dict[str, Any] = {
             "socket_timeout": TIMEOUT_S,
             "socket_connect_timeout": TIMEOUT_S,
-            "socket_keepalive": True,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,  # what Redis pushes then comes as plain replies, in order
         } | parse_url(url)  # type: ignore[no-untyped-call]
         self._conn = options.pop("connection_class", Connection)(**options)
+
+    def connect(self) -> Line:
+        """Connect and sign in."""
         self._conn.connect()
+        return self
 
     def send(self, *command: str | bytes) -> None:
         """Send a command without waiting for its answer."""
@@ -63,10 +68,10 @@ class Line:
 
 
 class Endpoint(Protocol):
-    """Where channels are published and heard, and with which commands."""
+    """Where channels are published and heard."""
 
-    publish_command: str
-    subscribe_command: str
+    sharded: bool
+    """Whether a channel is on one Redis only: then it takes the commands of sharded Pub/Sub."""
 
     def dial(self, channel: str) -> Line:
         """A new line to the Redis that carries `channel`; raises redis.RedisError or OSError."""
@@ -78,16 +83,16 @@ class Endpoint(Protocol):
 class SingleRedis:
     """One Redis for all channels."""
 
-    publish_command = "PUBLISH"
-    subscribe_command = "SUBSCRIBE"
+    sharded = False
 
     def __init__(self, url: str) -> None:
-        """`url`: redis://, rediss:// or unix://."""
+        """`url`: redis://, rediss:// or unix://; raises ValueError or TypeError when it has a wrong option."""
+        Line(url)
         self._url = url
 
     def dial(self, channel: str) -> Line:  # noqa: ARG002  the same Redis for each
         """A new line."""
-        return Line(self._url)
+        return Line(self._url).connect()
 
     def failed(self, channel: str, error: Exception) -> None:
         """There is no other Redis to try."""
@@ -96,16 +101,20 @@ class SingleRedis:
 class RedisCluster:
     """The masters of a cluster. Their slots are asked for again whenever a line was lost."""
 
-    publish_command = "SPUBLISH"
-    subscribe_command = "SSUBSCRIBE"
+    sharded = True
 
     def __init__(self, url: str) -> None:
-        """`url`: redis+cluster:// or rediss+cluster://, with some of the cluster's addresses, comma-separated."""
+        """`url`: redis+cluster:// or rediss+cluster://, with some of the cluster's addresses, comma-separated.
+
+        Raises ValueError or TypeError when it has a wrong option.
+        """
         parts = urlsplit(url)
         login, at, hosts = parts.netloc.rpartition("@")
-        self._prefix = f"{CLUSTER_SCHEMES[parts.scheme]}://{login}{at}"
+        self._prefix = f"{parts.scheme.removesuffix('+cluster')}://{login}{at}"
         self._suffix = f"/0?{parts.query}" if parts.query else "/0"
         self._seeds = [_address(host) for host in hosts.split(",")]
+        for seed in self._seeds:
+            Line(self._url(seed))
         self._learnt: list[Address] = []
         self._slots: list[tuple[int, int, Address]] = []
         self._moved: dict[int, Address] = {}
@@ -116,7 +125,7 @@ class RedisCluster:
 
     def failed(self, channel: str, error: Exception) -> None:
         """A redirection says where the slot is now; after anything else the cluster is asked."""
-        if isinstance(error, MovedError):
+        if isinstance(error, MovedError) and error.host:
             self._moved[key_slot(channel.encode())] = (error.host, error.port)
         else:
             self._slots, self._moved = [], {}
@@ -133,7 +142,10 @@ class RedisCluster:
         raise redis.RedisError(f"no master of the cluster owns slot {slot}")
 
     def _ask_for_slots(self) -> list[tuple[int, int, Address]]:
-        """The cluster's slots, from the first of its nodes that answers; that one is asked first next time."""
+        """The cluster's slots, from the first of its nodes that answers.
+
+        That one is asked last the next time: it may be cut off from the others and know only what was.
+        """
         error: Exception = redis.RedisError("the cluster has no address")
         for address in dict.fromkeys(self._learnt + self._seeds):
             try:
@@ -142,18 +154,28 @@ class RedisCluster:
             except (redis.RedisError, OSError) as failure:
                 error = failure
                 continue
-            self._learnt = list(dict.fromkeys([address, *(_named(node, address) for row in reply for node in row[2:])]))
+            known = {_named(node, address) for row in reply for node in row[2:]} - {address}
+            self._learnt = [*known, address]
             return [(row[0], row[1], _named(row[2], address)) for row in reply]
         raise error
 
     def _connect(self, address: Address) -> Line:
+        return Line(self._url(address)).connect()
+
+    def _url(self, address: Address) -> str:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        return Line(f"{self._prefix}{host}:{address[1]}{self._suffix}")
+        return f"{self._prefix}{host}:{address[1]}{self._suffix}"
 
 
 def endpoint_of(url: str) -> Endpoint:
-    """The endpoint that a REDIS_URL names; its scheme says whether it is a cluster."""
-    return RedisCluster(url) if urlsplit(url).scheme in CLUSTER_SCHEMES else SingleRedis(url)
+    """The endpoint that a REDIS_URL names; its scheme says whether it is a cluster.
+
+    Raises ConfigError when the Redis client does not understand the rest of it.
+    """
+    try:
+        return RedisCluster(url) if on_cluster(url) else SingleRedis(url)
+    except (ValueError, TypeError):  # its words are not repeated: they may hold a password
+        raise ConfigError(["REDIS_URL: has an address or an option that the Redis client does not know"]) from None
 
 
 def _address(text: str) -> Address:

@@ -21,12 +21,15 @@ from app.metrics import PATHS, Metrics
 from app.realtime.bus.backlog import Backlog
 from app.realtime.bus.endpoint import Endpoint, Line
 from app.realtime.bus.wire import BusFrame, Reader, encode
+from app.realtime.turns import give_way
 
 RETRY_S = 0.5
 REDIRECT_S = 0.05
 PING_S = 1.0
 SILENCE_S = 3.0
 """A subscription that answers no ping for so long is given up."""
+TURN_S = 0.005
+"""A subscriber that always finds more to read lets others run so often: reading what is there does not switch."""
 NEVER = "not connected yet"
 
 log = logs.get("bus")
@@ -55,6 +58,7 @@ class Shard:
         # The braces make the number the part that is hashed to a slot of a cluster.
         self._channel = f"messenger:bus:{{{number}}}"
         self._endpoint = endpoint
+        self._commands = ("SSUBSCRIBE", "SPUBLISH") if endpoint.sharded else ("SUBSCRIBE", "PUBLISH")
         self._node = node
         self._reader = reader
         self._heard = heard
@@ -106,7 +110,7 @@ class Shard:
 
     def _hear(self) -> None:
         with self._line() as line:
-            line.ask(self._endpoint.subscribe_command, self._channel)
+            line.ask(self._commands[0], self._channel)
             self._told_nobody = False
             self.deaf = None
             log.info("shard heard", shard=self._number)
@@ -114,11 +118,14 @@ class Shard:
 
     def _listen(self, line: Line) -> None:
         """Hear frames until Redis fails; one that is silent must at least answer a ping."""
-        answered_at = time.monotonic()
+        answered_at = turn_began = time.monotonic()
         while not self._told_nobody:
             if line.waits(PING_S):
                 self._receive(line.read())
                 answered_at = time.monotonic()
+                if answered_at - turn_began > TURN_S:
+                    give_way()
+                    turn_began = time.monotonic()
             elif time.monotonic() - answered_at > SILENCE_S:
                 raise redis.TimeoutError("no answer to a ping")
             else:
@@ -148,16 +155,14 @@ class Shard:
         batch = self._backlog.take()
         started = time.perf_counter()
         try:
-            receivers = line.ask(
-                self._endpoint.publish_command, self._channel, encode(self._node, [frame for _, frame in batch])
-            )
+            receivers = line.ask(self._commands[1], self._channel, encode(self._node, [frame for _, frame in batch]))
         except (redis.RedisError, OSError):
             self._backlog.put_back(batch)
             raise
         finally:
             self._seconds.observe(time.perf_counter() - started)
-        if not receivers and not self.deaf:
-            self._told_nobody = True  # not even this node: its own subscription must be somewhere else
+        if self._endpoint.sharded and not receivers and not self.deaf:
+            self._told_nobody = True  # not even this node: its own subscription must be on another master
         now = time.perf_counter()
         for came_at, frame in batch:
             self._publish[frame.path].observe(now - came_at)

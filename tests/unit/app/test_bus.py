@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.domain.ids import ConversationId, UserId
 from app.domain.log import Kind
+from app.errors import ConfigError
 from app.metrics import PATHS, Metrics
 from app.realtime.bus.backlog import MAX_BATCH, MAX_BATCH_BYTES, Backlog
 from app.realtime.bus.endpoint import RedisCluster, SingleRedis, endpoint_of
@@ -125,6 +126,7 @@ def test_a_hub_wants_what_it_could_hand_on() -> None:
     assert wanted(Audience.EVERYBODY, 0)
     assert not wanted(Audience.CONVERSATION, 7)
     assert not wanted(Audience.USER, 7)
+    assert not wanted(Audience.DEVICE, 7)
 
 
 def test_a_row_of_the_log_crosses_unchanged() -> None:
@@ -202,4 +204,21 @@ def test_while_redis_is_away_frames_are_dropped_at_once_and_counted() -> None:
 def test_the_scheme_tells_a_cluster_from_one_redis() -> None:
     assert isinstance(endpoint_of("unix:///run/redis.sock"), SingleRedis)
     assert isinstance(endpoint_of("rediss://:pw@one:6379/0"), SingleRedis)
+    assert isinstance(endpoint_of("rediss+cluster://one:7000/0?ssl_cert_reqs=none"), RedisCluster)
     assert isinstance(endpoint_of("redis+cluster://user:p%40ss@one:7000,[::1]:7001"), RedisCluster)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@one:6379/0?no_such_option=1",
+        "redis://:hunter2@one:6379/0?socket_timeout=hunter2",
+        "redis://:hunter2@one:hunter2/0",
+        "redis+cluster://:hunter2@one:7000?no_such_option=1",
+        "redis+cluster://:hunter2@one:99999",
+    ],
+)
+def test_a_url_that_the_client_does_not_understand_is_a_mistake_of_configuration(url: str) -> None:
+    with pytest.raises(ConfigError, match="REDIS_URL") as caught:
+        endpoint_of(url)
+    assert "hunter2" not in str(caught.value)
