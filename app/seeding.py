@@ -53,7 +53,7 @@ def _seed(config: Config, plan: Plan, file: TextIO) -> int:
     conn = psycopg2.connect(config.database_url, application_name="messenger seed")
     try:
         with conn:
-            prefix = f"load-{int(time.time())}-{os.getpid()}"
+            prefix = f"load-{time.time_ns()}-{os.getpid()}"
             people = _rows(conn, "people", prefix=prefix, count=plan.devices)
             users, devices = [row[0] for row in people], [row[1] for row in people]
             size = min(plan.size, plan.devices)
