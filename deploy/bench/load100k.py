@@ -119,6 +119,7 @@ def main(
     with bed() as made, redis(made) as redis_url:
         _say(started, f"making {connections:,} people with {CONVERSATIONS} conversations of 2 each")
         made.seed(connections, min(CONVERSATIONS, connections - 1))
+        made.analyze()
         _say(started, f"starting {nodes} nodes")
         with _nodes(made, nodes, redis_url, one_port=one_port) as (urls, metrics_urls):
             command = load_command(urls, metrics_urls, made.tokens, connections, output)
