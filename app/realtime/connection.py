@@ -167,6 +167,12 @@ class Connection:
         self.heard = False
         self.send(_PING)
 
+    def lives(self) -> bool:
+        """Whether anything came since the last ping; on a busy node it may have come and not been read yet."""
+        if not self.heard:
+            self._readable()
+        return self.heard
+
     def stalled(self, now: float) -> bool:
         """Whether something waits and the kernel has taken nothing for STALL_S; `now` is monotonic."""
         return self._outbox is not None and now - self._outbox.progressed_at > STALL_S

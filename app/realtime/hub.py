@@ -181,10 +181,6 @@ class Hub:
         """Everybody who is here."""
         return iter(tuple(self._by_device.values()))
 
-    def sessions_of(self, user: UserId) -> tuple[Session, ...]:
-        """The connected devices of one person."""
-        return self._by_user.get(user, ())
-
     def _displace(self, session: Session) -> None:
         self._displaced.add()
         self.detach(session)

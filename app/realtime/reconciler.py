@@ -120,7 +120,7 @@ class Reconciler:
     def _heed(self, event: DeviceEvent) -> None:
         if event.kind is DeviceEventKind.CONNECTED:
             self._hub.connected_elsewhere(event.device, event.id)
-        else:
+        elif event.kind is DeviceEventKind.REVOKED:
             frame = wire.frame(wire.Device(event.device, "revoked"))
             self._hub.revoked(event.device, event.user, frame, event.ts)
 

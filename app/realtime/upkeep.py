@@ -42,10 +42,10 @@ def beat(gatekeeper: Gatekeeper, hub: Hub, beat_s: int) -> None:
         turn = (turn + 1) % beat_s
         for conn in tuple(gatekeeper.connections):
             if id(conn) // 64 % beat_s == turn:  # objects lie at least that far apart, so the slots fill evenly
-                if not conn.heard:
-                    conn.abort(1006)
-                else:
+                if conn.lives():
                     conn.ping()
+                else:
+                    conn.abort(1006)
         _enforce_deadlines(gatekeeper, hub)
 
 

@@ -106,7 +106,17 @@ class Broadcast(_Event, tag="broadcast"):
     """Not looked at."""
 
 
-Event = Welcome | Ack | Message | Member | Synced | Resync | Drain | Error | Receipt | ReadMark | Broadcast
+class Typing(_Event, tag="typing"):
+    """Not looked at."""
+
+
+class Device(_Event, tag="device"):
+    """Not looked at: a connection that ends with its device is told by the close code."""
+
+
+Event = (
+    Welcome | Ack | Message | Member | Synced | Resync | Drain | Error | Receipt | ReadMark | Broadcast | Typing | Device
+)
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 

@@ -106,6 +106,8 @@ def test_rows_of_the_log_are_told_from_other_events(scripts: Path) -> None:
         wire.Ack("a", 7, 3, 1.5),
         wire.Receipt(7, 1, 3),
         wire.ReadMark(7, 1, 3),
+        wire.TypingEvent(7, 1),
+        wire.Device(2, "revoked"),
         wire.Synced(),
         wire.Resync("e"),
         wire.Broadcast("b", 1.5, "x"),

@@ -28,7 +28,7 @@ from tests.support.servers import Node, eventually, node_environ, start_redis
 from tests.support.sql import execute
 
 WORKERS = 3
-BEAT_S = 2
+BEAT_S = 4
 
 
 def base_port(count: int) -> int:

@@ -98,6 +98,8 @@ SAID = [
     (server.Member(7, 4, 1, "left", 1.5), wire.Member(7, 4, 1, "left")),
     (server.Receipt(7, 1, 3), wire.Receipt()),
     (server.ReadMark(7, 1, 3), wire.ReadMark()),
+    (server.TypingEvent(7, 1), wire.Typing()),
+    (server.Device(2, "revoked"), wire.Device()),
     (server.Synced(), wire.Synced()),
     (server.Resync("e"), wire.Resync("e")),
     (server.Broadcast("b", 1.5, "x"), wire.Broadcast()),
