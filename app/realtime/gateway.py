@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import parse_qs
 
-from flask import Response, request
+from flask import Response
 
-from app.errors import AppError, Unavailable
+from app.errors import AppError, Unauthenticated, Unavailable
 from app.metrics import Metrics
 from app.realtime.session import Gatekeeper
-from app.realtime.upgrade import Upgrader
+from app.realtime.upgrade import Begin, Upgrader
 from app.services.tokens import Tokens, WsToken
 
 
@@ -27,26 +29,24 @@ class Gateway(Upgrader):
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
         self.draining = False
 
-    def upgrade(self, begin: Callable[..., None]) -> Response:
-        """The handshake, unless a rule is against it. Raises Unavailable and the token's errors."""
+    def admit(self, environ: Mapping[str, Any]) -> tuple[WsToken | None]:
+        """The token of the URL, or None. Raises Unavailable and the token's errors."""
+        if self.draining or len(self._gatekeeper.connections) >= self._max_connections:
+            raise Unavailable("this node takes no more connections; try another")
+        query = environ.get("QUERY_STRING", "")
+        token = parse_qs(query).get("token") if query else None
+        return (self._tokens.check_ws(token[0]) if token else None,)
+
+    def upgrade(self, begin: Begin) -> Response:
+        """The handshake, unless a rule is against it; what is refused is counted."""
         try:
-            if self.draining or len(self._gatekeeper.connections) >= self._max_connections:
-                raise Unavailable("this node takes no more connections; try another")
-            ws_token = self._query_token()
+            response = super().upgrade(begin)
+        except Unauthenticated:
+            self._unauthenticated.add()
+            raise
         except AppError:
             self._refused.add()
             raise
-        response = super().upgrade(lambda conn: begin(conn, ws_token))
         if response.status_code != 101:
             self._refused.add()
         return response
-
-    def _query_token(self) -> WsToken | None:
-        token = request.args.get("token")
-        if token is None:
-            return None
-        try:
-            return self._tokens.check_ws(token)
-        except AppError:
-            self._unauthenticated.add()
-            raise
