@@ -33,6 +33,7 @@ from app.realtime.joiner import Joiner
 from app.realtime.outlet import Outlet
 from app.realtime.reconciler import Reconciler
 from app.realtime.session import Gatekeeper
+from app.realtime.settlement import Settlement
 from app.services.accounts import Accounts
 from app.services.conversations import Conversations
 from app.services.devices import Devices
@@ -98,6 +99,7 @@ def create_node(config: Config) -> Node:
     joiner = Joiner(messages, hub)
     arrivals = Arrivals(messages, hub, joiner, metrics, config.beat_s)
     cursors = Cursors(messages, outlet, metrics)
+    settlement = Settlement(hub, metrics)
     gatekeeper = Gatekeeper(
         tokens=tokens,
         hub=hub,
@@ -107,10 +109,11 @@ def create_node(config: Config) -> Node:
         joiner=joiner,
         cursors=cursors,
         outlet=outlet,
+        settlement=settlement,
         metrics=metrics,
         send_rate_per_s=config.send_rate_per_s,
     )
-    reconciler = Reconciler(messages, hub, metrics, partial(upkeep.take_epoch, arrivals, hub))
+    reconciler = Reconciler(messages, hub, settlement, metrics, partial(upkeep.take_epoch, arrivals, hub))
     gateway = Gateway(gatekeeper, tokens, metrics, config.cors_origin, config.max_connections)
     metrics.gauge("messenger_bus_connected").read = lambda: float(carrier.connected)
 
@@ -143,7 +146,7 @@ def create_node(config: Config) -> Node:
         "gaps": reconciler.mend_gaps,
         "faults": faults.run,
         "beat": lambda: upkeep.beat(gatekeeper, hub, config.beat_s),
-        "settle": lambda: upkeep.settle(messages, hub, metrics),
+        "settle": lambda: upkeep.settle(settlement),
         "lag": lambda: upkeep.measure_loop_lag(metrics),
         "collections": lambda: upkeep.keep_collections_short(gatekeeper),
         "housekeeping": lambda: upkeep.housekeeping(accounts, own_devices),

@@ -263,6 +263,11 @@ class Hub:
         """The conversations of which `session` still reads pages."""
         return [topic.conv for topic in session.topics if self.is_behind(session, topic.conv)]
 
+    def listeners(self, conv: ConversationId) -> tuple[Session, ...]:
+        """Who hears `conv` live."""
+        topic = self._topics.get(conv)
+        return topic.live if topic is not None else ()
+
     def live_listeners(self, conv: ConversationId) -> int:
         """How many connections of this node a message of `conv` is owed to now."""
         topic = self._topics.get(conv)

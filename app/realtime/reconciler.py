@@ -37,10 +37,18 @@ log = logs.get("reconciler")
 class Reconciler:
     """One per node."""
 
-    def __init__(self, messages: Messages, hub: Hub, metrics: Metrics, new_epoch: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        messages: Messages,
+        hub: Hub,
+        settlement: Settlement,
+        metrics: Metrics,
+        new_epoch: Callable[[str], None],
+    ) -> None:
         """`new_epoch` hears the database's name at the start, and when another one answers in its place."""
         self._messages = messages
         self._hub = hub
+        self._settlement = settlement
         self._new_epoch = new_epoch
         self._recovered = {
             path: metrics.counter("messenger_fanout_recovered_total", path) for path in ("message", "read")
@@ -107,8 +115,11 @@ class Reconciler:
     def _tell(self, news: News) -> None:
         for conv, seq, user in news.joined:
             self._hub.let_in_at(conv, seq, user)
-        heads = ((conv, seq, self._hub.lacks(conv, seq)) for conv, seq in news.heads)
-        self._read([Want(conv, head, seq) for conv, seq, head in heads if head is not None])
+        heads = ((conv, last, self._hub.lacks(conv, last)) for conv, _first, last in news.fresh)
+        self._read([Want(conv, head, last) for conv, last, head in heads if head is not None])
+        now = time.monotonic()
+        for conv, first, last in news.fresh:
+            self._settlement.owe(conv, first, last, now)
         for conv, user, seq, ts in news.reads:
             if self._hub.read_mark(conv, user, seq, wire.frame(wire.ReadMark(conv, user, seq)), ts):
                 self._recovered["read"].add()

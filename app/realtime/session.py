@@ -25,6 +25,7 @@ from app.realtime.hub import Hub, Session
 from app.realtime.joiner import Joiner
 from app.realtime.limits import USER_SHARE, spend
 from app.realtime.outlet import Outlet
+from app.realtime.settlement import Settlement
 from app.services.tokens import Tokens, WsToken
 from app.store.messages import NewMessage
 
@@ -52,6 +53,7 @@ class Gatekeeper:
         joiner: Joiner,
         cursors: Cursors,
         outlet: Outlet,
+        settlement: Settlement,
         metrics: Metrics,
         send_rate_per_s: int,
     ) -> None:
@@ -63,6 +65,7 @@ class Gatekeeper:
         self._joiner = joiner
         self._cursors = cursors
         self._outlet = outlet
+        self._settlement = settlement
         self._rate = float(send_rate_per_s)
         self._validate = {
             kind: metrics.histogram("messenger_fanout_stage_seconds", path, "validate") for kind, path in _PATHS.items()
@@ -209,6 +212,7 @@ class Gatekeeper:
     def _delivered(self, device: DeviceId, cursors: Mapping[ConversationId, int]) -> None:
         for conv, seq in cursors.items():
             self._cursors.delivered(device, conv, seq)
+            self._settlement.acknowledged(device, conv, seq)
 
     def _typing(self, session: Session, conv: ConversationId) -> None:
         # What the hub knows is enough here: it lasts seconds and nothing is stored.

@@ -17,11 +17,11 @@ from app.realtime.arrivals import Arrivals
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub
 from app.realtime.session import Gatekeeper
+from app.realtime.settlement import Settlement
 from app.services.accounts import Accounts
 from app.services.devices import Devices
-from app.services.messages import SETTLE_AFTER_S, Messages
 
-SETTLE_EVERY_S = 5.0
+SETTLE_EVERY_S = 1.0
 LAG_PROBE_S = 0.1
 HOUSEKEEPING_S = 600.0
 GC_EVERY_S = 5.0
@@ -72,26 +72,11 @@ def due(waiting: deque[tuple[float, Connection]]) -> Iterator[Connection]:
         yield waiting.popleft()[1]
 
 
-def settle(messages: Messages, hub: Hub, metrics: Metrics) -> None:
-    """Count owed and acknowledged deliveries once their 30 seconds are over, for ever.
-
-    Only devices connected since before the message count: who was away is served by catching up.
-    """
-    settled = metrics.counter("messenger_deliveries_settled_total")
-    confirmed = metrics.counter("messenger_deliveries_confirmed_total")
-    begin = time.time() - SETTLE_AFTER_S
+def settle(settlement: Settlement) -> None:
+    """Settle deliveries whose 30 seconds are over, for ever."""
     while True:
         gevent.sleep(SETTLE_EVERY_S)
-        end = time.time() - SETTLE_AFTER_S
-        connected = [(session.device, session.since) for session in hub.sessions()]
-        try:
-            owed, acknowledged = messages.settle(connected, begin, end) if connected else (0, 0)
-        except AppError as error:
-            log.warning("deliveries could not be settled yet", error=error.message)
-            continue
-        settled.add(owed)
-        confirmed.add(acknowledged)
-        begin = end
+        settlement.settle(time.monotonic())
 
 
 def measure_loop_lag(metrics: Metrics) -> None:

@@ -14,8 +14,6 @@ from app.store.messages import Committed, NewMessage, News, Want
 
 RECEIPT_GROUP_LIMIT = 32
 """Larger conversations get no delivery receipts: they would cost more than the messages."""
-SETTLE_AFTER_S = 30.0
-"""A delivery must be acknowledged within this time (the delivery SLO)."""
 
 
 class Messages:
@@ -88,8 +86,3 @@ class Messages:
         """Move read markers (user, conversation, seq, received at); returns those that moved."""
         with self._relaxed.statement() as conn:
             return messages.advance_read(conn, told)
-
-    def settle(self, connected: Sequence[tuple[DeviceId, float]], begin: float, end: float) -> tuple[int, int]:
-        """(owed, acknowledged) deliveries of what was received in [begin, end), Unix seconds."""
-        with self._relaxed.statement() as conn:
-            return messages.settle(conn, connected, begin, end)

@@ -76,13 +76,13 @@ def position(conn: Connection) -> str:
 class News:
     """What was committed at or past a position, and the position to go on from.
 
-    `heads`: (conversation, highest fresh seq). `joined`: (conversation, seq, user). `reads`:
+    `fresh`: (conversation, lowest and highest fresh seq). `joined`: (conversation, seq, user). `reads`:
     (conversation, user, seq, when the server received it in Unix seconds). `epoch` names the database.
     """
 
     position: str = ""
     epoch: str = ""
-    heads: list[tuple[ConversationId, int]] = field(default_factory=list)
+    fresh: list[tuple[ConversationId, int, int]] = field(default_factory=list)
     joined: list[tuple[ConversationId, int, UserId]] = field(default_factory=list)
     reads: list[tuple[ConversationId, UserId, int, float]] = field(default_factory=list)
     devices: list[DeviceEvent] = field(default_factory=list)
@@ -92,8 +92,8 @@ def poll(conn: Connection, start: str) -> News:
     """What is visible at or past `start`."""
     news = News()
     for what, key, number, user, kind, ts, xmin, name in _rows(conn, "poll", position=start):
-        if what == "head":
-            news.heads.append((key, number))
+        if what == "fresh":
+            news.fresh.append((key, user, number))
         elif what == "joined":
             news.joined.append((key, number, user))
         elif what == "read":
@@ -155,16 +155,3 @@ def advance_read(
     users, convs, seqs, ts = zip(*told, strict=True)
     rows = _rows(conn, "advance_read", users=list(users), convs=list(convs), seqs=list(seqs), ts=list(ts))
     return [(UserId(user), ConversationId(conv), seq) for user, conv, seq in rows]
-
-
-def settle(conn: Connection, connected: Sequence[tuple[DeviceId, float]], begin: float, end: float) -> tuple[int, int]:
-    """(owed, acknowledged) deliveries of messages received in [begin, end) to `connected` (device, since)."""
-    rows = _rows(
-        conn,
-        "settle",
-        devices=[device for device, _ in connected],
-        since=[since for _, since in connected],
-        begin=begin,
-        end=end,
-    )
-    return rows[0][0], rows[0][1]

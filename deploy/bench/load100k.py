@@ -97,7 +97,7 @@ def needs(connections: int, nodes: int, has: Machine) -> list[Need]:
 @click.option(
     "--rate", default=2_500, show_default=True, type=click.IntRange(1), help="Sends a second, 2 deliveries each."
 )
-@click.option("--connect-rate", default=500, show_default=True, type=click.IntRange(1), help="Connects a second.")
+@click.option("--connect-rate", default=1_500, show_default=True, type=click.IntRange(1), help="Connects a second.")
 @click.option("--one-port", is_flag=True, help="`serve --workers` on one port instead of a port for each node.")
 @click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="The load tool's JSON report.")
 def main(

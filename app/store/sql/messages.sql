@@ -22,7 +22,7 @@ SELECT 'position', NULL::bigint, NULL::bigint, NULL::bigint, NULL::int, NULL::fl
        (SELECT e.id || '.' || s.system_identifier || '.' || c.timeline_id
         FROM epoch e, pg_control_system() s, pg_control_checkpoint() c)
 UNION ALL
-SELECT 'head', conversation_id, max(seq), NULL, NULL, NULL, NULL, NULL FROM fresh GROUP BY conversation_id
+SELECT 'fresh', conversation_id, max(seq), min(seq), NULL, NULL, NULL, NULL FROM fresh GROUP BY conversation_id
 UNION ALL
 SELECT 'joined', conversation_id, seq, user_id, NULL, NULL, NULL, NULL FROM fresh WHERE kind = 1
 UNION ALL
@@ -90,14 +90,3 @@ INSERT INTO read_markers AS r (user_id, conversation_id, seq, ts) SELECT usr, co
 ON CONFLICT (user_id, conversation_id) DO UPDATE SET seq = excluded.seq, ts = excluded.ts, xid = pg_current_xact_id()
 WHERE r.seq < excluded.seq
 RETURNING r.user_id, r.conversation_id, r.seq
-
--- name: settle
--- Deliveries whose 30 seconds are over: owed to devices connected since before the message, and how many
--- of them the device has acknowledged.
-SELECT count(*), count(*) FILTER (WHERE k.seq >= m.seq)
-FROM messages m
-JOIN members mb ON mb.conversation_id = m.conversation_id AND m.seq >= mb.from_seq AND m.seq <= coalesce(mb.to_seq, m.seq)
-JOIN devices d ON d.user_id = mb.user_id
-JOIN unnest(%(devices)s::bigint[], %(since)s::float8[]) AS here(device, since) ON here.device = d.id AND here.since < m.ts
-LEFT JOIN cursors k ON k.device_id = d.id AND k.conversation_id = m.conversation_id
-WHERE m.kind = 0 AND m.ts >= %(begin)s AND m.ts < %(end)s
