@@ -23,6 +23,7 @@ from app.metrics import Metrics
 from app.protocol import wire
 from app.realtime.hub import Hub
 from app.realtime.outlet import sequenced
+from app.realtime.settlement import Settlement
 from app.services.messages import Messages
 from app.store.messages import News, Want
 
