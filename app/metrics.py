@@ -18,6 +18,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Literal
 
@@ -57,15 +58,19 @@ class Spec:
 
 
 class Counter:
-    """One child that only grows."""
+    """One child that only grows, or is asked for at scrape time through `read`."""
 
-    __slots__ = ("value",)
+    __slots__ = ("read", "value")
 
     def __init__(self) -> None:
         self.value = 0.0
+        self.read: Callable[[], float] | None = None
 
     def add(self, n: float = 1) -> None:
         self.value += n
+
+    def current(self) -> float:
+        return self.value if self.read is None else self.read()
 
 
 class Gauge:
@@ -98,6 +103,32 @@ class Histogram:
         self.counts[bisect.bisect_left(self.bounds, value)] += n
         self.total += value * n
 
+    def count(self) -> int:
+        """Everything observed so far."""
+        return sum(self.counts)
+
+    def above(self, bound: float) -> int:
+        """What was observed above one of the bounds."""
+        return sum(self.counts[self.bounds.index(bound) + 1 :])
+
+
+class NullCounter(Counter):
+    """Counts nothing."""
+
+    __slots__ = ()
+
+    def add(self, n: float = 1) -> None:
+        """Nothing."""
+
+
+class NullHistogram(Histogram):
+    """Observes nothing."""
+
+    __slots__ = ()
+
+    def observe(self, value: float, n: int = 1) -> None:
+        """Nothing."""
+
 
 Child = Counter | Gauge | Histogram
 
@@ -117,6 +148,18 @@ CATALOGUE: tuple[Spec, ...] = (
          {"path": PATHS}, LATENCY_BUCKETS_S),
     Spec("messenger_fanout_stage_seconds", "histogram", "Time an event spends in each stage of fan-out.",
          {"path": PATHS, "stage": STAGES}, FINE_BUCKETS_S),
+    Spec("messenger_fanout_delivered_total", "counter",
+         "Deliveries handed to the recipient's socket.", {"path": PATHS}),
+    Spec("messenger_fanout_late_total", "counter",
+         "Deliveries that came to the recipient's socket later than the SLO allows.", {"path": PATHS}),
+    Spec("messenger_fanout_dropped_total", "counter",
+         "Frames that may be dropped and were, because their listener reads too slowly.", {"path": PATHS}),
+    Spec("messenger_fanout_errors_total", "counter",
+         "Events that a stage of fan-out refused or could not carry on; the log makes good what the bus could not.",
+         {"path": PATHS, "stage": STAGES}),
+    Spec("messenger_fanout_gaps_total", "counter",
+         "Events that came before an earlier one of their conversation and had to wait for it."),
+    Spec("messenger_fanout_waiting", "gauge", "Deliveries of large fan-outs that are still to be sent."),
     Spec("messenger_fanout_recovered_total", "counter",
          "Events that the log of commits brought because the bus had not.", {"path": PATHS}),
     Spec("messenger_fanout_clock_skew_total", "counter",
@@ -124,6 +167,8 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_deliveries_settled_total", "counter",
          "Owed message deliveries whose 30 seconds are over, to devices connected all the while."),
     Spec("messenger_deliveries_confirmed_total", "counter", "Settled deliveries that the device had acknowledged."),
+    Spec("messenger_send_retransmits_total", "counter",
+         "Sends that repeated an id which was stored already: the client had not heard the ack."),
     Spec("messenger_requests_total", "counter", "HTTP requests and socket commands by outcome.",
          {"transport": ("http", "ws"), "outcome": ("ok", "client_error", "server_error")}),
     Spec("messenger_database_query_seconds", "histogram", "Time of one transaction, waiting for a connection included.",
@@ -134,11 +179,17 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_gc_pause_seconds", "histogram", "Time one garbage collection held the process.",
          buckets=FINE_BUCKETS_S),
     Spec("messenger_send_batch_rows", "histogram", "Messages in one commit.", buckets=BATCH_BUCKETS),
+    Spec("messenger_hello_batch_rows", "histogram", "Devices signed in by one database call.", buckets=BATCH_BUCKETS),
     Spec("messenger_send_queue_length", "gauge", "Messages waiting to be committed."),
     Spec("messenger_database_pool_waiting", "gauge", "Greenlets waiting for a database connection."),
-    Spec("messenger_bus_connected", "gauge", "1 while this node hears the other nodes (always 1 without Redis)."),
+    Spec("messenger_bus_connected", "gauge",
+         "1 while this node hears and tells the other nodes on every shard of the bus (always 1 without Redis)."),
     Spec("messenger_bus_dropped_total", "counter", "Frames the bus did not carry; the log makes them good."),
+    Spec("messenger_bus_unreadable_total", "counter",
+         "What other nodes published and this one could not read: a batch, its version, or one frame of it.",
+         {"reason": ("batch", "version", "frame")}),
     Spec("messenger_log_lag_seconds", "gauge", "Time since the log of commits was last read to its end."),
+    Spec("messenger_sessions_revoked_total", "counter", "Connections closed because their device was revoked."),
     Spec("messenger_sessions_displaced_total", "counter", "Connections closed because their device connected anew."),
     Spec("messenger_fault_active", "gauge", "1 while a fault switch is on (development only).",
          {"fault": ("fanout_delay", "fanout_stall")}),
@@ -161,8 +212,15 @@ PROCESS_METRICS: dict[str, Kind] = {
 class Metrics(Collector):
     """The live numbers of one node: every child of the catalogue, at zero from the start."""
 
-    def __init__(self) -> None:
-        self._children: dict[str, dict[tuple[str, ...], Child]] = {spec.name: _children(spec) for spec in CATALOGUE}
+    def __init__(self, *, recording: bool = True) -> None:
+        """`recording=False`: counters and histograms that stay at zero, to measure what recording costs."""
+        self._children: dict[str, dict[tuple[str, ...], Child]] = {
+            spec.name: _children(spec, recording) for spec in CATALOGUE
+        }
+        for path in PATHS:
+            latency = self.histogram("messenger_fanout_latency_seconds", path)
+            self.counter("messenger_fanout_delivered_total", path).read = latency.count
+            self.counter("messenger_fanout_late_total", path).read = partial(latency.above, FANOUT_SLO_S)
         self.gauge("messenger_build_info", __version__, platform.python_version()).set(1)
 
     def counter(self, name: str, *labels: str) -> Counter:
@@ -189,11 +247,13 @@ class Metrics(Collector):
             yield _family(spec, self._children[spec.name].items())
 
 
-def _children(spec: Spec) -> dict[tuple[str, ...], Child]:
+def _children(spec: Spec, recording: bool) -> dict[tuple[str, ...], Child]:
     def make() -> Child:
         if spec.kind == "counter":
-            return Counter()
-        return Gauge() if spec.kind == "gauge" else Histogram(spec.buckets)
+            return Counter() if recording else NullCounter()
+        if spec.kind == "gauge":
+            return Gauge()
+        return Histogram(spec.buckets) if recording else NullHistogram(spec.buckets)
 
     return {values: make() for values in product(*spec.labels.values())}
 
@@ -217,7 +277,7 @@ def _family(spec: Spec, children: Iterable[tuple[tuple[str, ...], Child]]) -> Me
         family = GaugeMetricFamily(spec.name, spec.help, labels=names)
     for values, child in children:
         assert not isinstance(child, Histogram)  # noqa: S101
-        family.add_metric(list(values), child.current() if isinstance(child, Gauge) else child.value)
+        family.add_metric(list(values), child.current())
     return family
 
 

@@ -27,7 +27,7 @@ from app.errors import ConfigError
 from app.factory import Node, create_node
 from app.metrics import registry_of, watch_gc_pauses
 from app.protocol import wire
-from app.realtime.gateway import Handler
+from app.realtime.upgrade import Handler
 
 BACKLOG = 4_096
 RECONNECTS_PER_S = 1_000

@@ -25,7 +25,7 @@ from app.metrics import FANOUT_SLO_S, Metrics
 from app.protocol import wire
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub
-from app.realtime.outlet import Outlet
+from app.realtime.outlet import Outlet, Reply
 from app.realtime.queues import take_batch
 from app.services.messages import Messages
 from app.store.messages import Committed, NewMessage
@@ -67,6 +67,8 @@ class Committer:
         self._overdue: OrderedDict[tuple[DeviceId, str], int] = OrderedDict()
         self._rows = metrics.histogram("messenger_send_batch_rows")
         self._stage = metrics.histogram("messenger_fanout_stage_seconds", "message", "commit")
+        self._failed = metrics.counter("messenger_fanout_errors_total", "message", "commit")
+        self._retransmits = metrics.counter("messenger_send_retransmits_total")
         self._outcomes = {
             name: metrics.counter("messenger_requests_total", "ws", name)
             for name in ("ok", "client_error", "server_error")
@@ -129,41 +131,46 @@ class Committer:
         self._rows.observe(len(batch))
         entries: list[Entry] = []
         owed: list[int] = []
+        replies: list[Reply] = []
         for pending, stored in zip(batch, answers, strict=True):
             self._stage.observe(now - pending.arrived)
             answer = _judge(stored) if isinstance(stored, Committed) else stored
             if isinstance(answer, AppError):
-                self._tell_error(pending, answer)
+                replies.append((pending.conn, self._error(pending, answer)))
                 continue
             message = pending.message
             self._outcomes["ok"].add()
-            pending.conn.send(wire.frame(wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)))
+            ack = wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)
+            replies.append((pending.conn, wire.frame(ack)))
             counted = self._overdue.pop(pending.key, 0)
-            if answer.outcome == "new":
-                owed.append(counted)
-                entries.append(
-                    Entry(
-                        message.conv,
-                        answer.seq,
-                        Kind.MESSAGE,
-                        message.user,
-                        answer.ts,
-                        message.device,
-                        message.client_id,
-                        message.body,
-                    )
+            if answer.outcome != "new":
+                self._retransmits.add()
+                continue
+            owed.append(counted)
+            entries.append(
+                Entry(
+                    message.conv,
+                    answer.seq,
+                    Kind.MESSAGE,
+                    message.user,
+                    answer.ts,
+                    message.device,
+                    message.client_id,
+                    message.body,
                 )
-        self._outlet.entries(entries, owed)
+            )
+        self._outlet.entries(entries, owed, replies)
 
     def _refuse(self, batch: list[Pending], error: AppError) -> None:
         for pending in batch:
-            self._tell_error(pending, error)
+            pending.conn.send(self._error(pending, error))
 
-    def _tell_error(self, pending: Pending, error: AppError) -> None:
+    def _error(self, pending: Pending, error: AppError) -> bytes:
         server_side = error.http_status >= 500
         self._outcomes["server_error" if server_side else "client_error"].add()
+        self._failed.add()
         retry = BUSY_RETRY_MS if server_side else None
-        pending.conn.send(wire.error_frame(error, pending.message.client_id, retry))
+        return wire.error_frame(error, pending.message.client_id, retry)
 
 
 def _judge(answer: Committed) -> Committed | AppError:

@@ -2,6 +2,9 @@
 
 Only the highest seq of each (device, conversation) waits, so a device that acknowledges often
 costs no more than one that acknowledges at the end.
+
+Receipts are cumulative and told at most once a second for each person and conversation. They are not in the
+log: one that the bus lost is made good by the next.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ import gevent
 from app import logs
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.errors import AppError
+from app.metrics import Metrics
 from app.protocol import wire
 from app.realtime.outlet import Outlet
 from app.services.messages import Messages
 
 FLUSH_S = 0.2
+RECEIPTS_EVERY_FLUSHES = 5
 MAX_BATCH = 5_000
 MAX_WAITING = 200_000
 """Cursors that may wait while the database is away; a device whose cursor was not taken names it when it returns."""
@@ -29,9 +34,13 @@ log = logs.get("cursors")
 class Cursors:
     """One per node."""
 
-    def __init__(self, messages: Messages, outlet: Outlet) -> None:
+    def __init__(self, messages: Messages, outlet: Outlet, metrics: Metrics) -> None:
         self._messages = messages
         self._outlet = outlet
+        self._commit = {
+            path: metrics.histogram("messenger_fanout_stage_seconds", path, "commit") for path in ("read", "receipt")
+        }
+        self._receipts: dict[tuple[ConversationId, UserId], int] = {}
         self._delivered: dict[tuple[DeviceId, ConversationId], int] = {}
         self._read: dict[tuple[UserId, ConversationId], tuple[int, float]] = {}
 
@@ -49,29 +58,46 @@ class Cursors:
 
     def run(self) -> None:
         """Write for ever; a greenlet of its own."""
+        turn = 0
         while True:
             gevent.sleep(FLUSH_S)
+            turn += 1
             try:
                 self.flush()
             except AppError as error:
                 log.warning("cursors could not be written yet", error=error.message)
+            if turn % RECEIPTS_EVERY_FLUSHES == 0:
+                self._tell_receipts()
 
     def flush(self) -> None:
         """Write what waits; what could not be written waits on. Raises AppError."""
         while self._read:
             reads = dict(islice(self._read.items(), MAX_BATCH))
-            moved = self._messages.read([(user, conv, seq) for (user, conv), (seq, _) in reads.items()])
+            moved = self._messages.read([(user, conv, seq, at) for (user, conv), (seq, at) in reads.items()])
             for person, told in reads.items():
                 if self._read.get(person) == told:
                     del self._read[person]
+            now = time.time()
             for user, conv, seq in moved:
-                self._outlet.aside("read", conv, wire.ReadMark(conv, user, seq), reads[user, conv][1])
+                received_at = reads[user, conv][1]
+                self._commit["read"].observe(max(0.0, now - received_at))
+                self._outlet.read_mark(conv, user, seq, received_at)
         while self._delivered:
             batch = list(islice(self._delivered.items(), MAX_BATCH))
-            started = time.time()
+            started = time.perf_counter()
             receipts = self._messages.delivered([(device, conv, seq) for (device, conv), seq in batch])
+            self._commit["receipt"].observe(time.perf_counter() - started, len(batch))
             for key, seq in batch:
                 if self._delivered.get(key) == seq:
                     del self._delivered[key]
             for conv, user, seq in receipts:
-                self._outlet.aside("receipt", conv, wire.Receipt(conv, user, seq), started, but=user)
+                self._receipts[conv, user] = max(seq, self._receipts.get((conv, user), 0))
+        # A dictionary never shrinks: after a storm of reconnects this one would keep a kilobyte a connection.
+        self._delivered = {}
+
+    def _tell_receipts(self) -> None:
+        receipts, self._receipts = self._receipts, {}
+        now = time.time()
+        with self._outlet.turn():
+            for (conv, user), seq in receipts.items():
+                self._outlet.aside("receipt", conv, wire.Receipt(conv, user, seq), now, but=user)

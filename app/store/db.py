@@ -54,18 +54,33 @@ class Database:
         Raises AppError in place of psycopg2's errors, and Unavailable when the server is silent for
         longer than it would itself allow (a stopped process, a vanished host).
         """
+        with self._borrowed(autocommit=False) as conn:
+            yield conn
+            conn.commit()
+
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """For exactly one statement, which commits itself: one round trip, and no lock outlives it even if this
+        process is frozen the moment after it was sent. Raises like `transaction`.
+        """
+        with self._borrowed(autocommit=True) as conn:
+            yield conn
+
+    @contextmanager
+    def _borrowed(self, *, autocommit: bool) -> Iterator[Connection]:
         started = time.perf_counter()
         conn = self._take()
         keep = False
         try:
+            conn.autocommit = autocommit
             with _patience():
                 yield conn
-                conn.commit()
             keep = True
         except psycopg2.Error as error:
             raise translate(error) from error
         except AppError:
-            keep = _rolled_back(conn)
+            # A statement that commits itself may still be under way; nothing tells.
+            keep = not autocommit and _rolled_back(conn)
             raise
         finally:
             # Whatever else ended the block (a killed greenlet) leaves the connection in an unknown state.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Entry, Kind, Membership
+from app.domain.people import DeviceEvent, DeviceEventKind
 from app.store.db import Connection
 from app.store.queries import Queries
 
@@ -71,10 +72,37 @@ def position(conn: Connection) -> str:
     return start
 
 
-def poll(conn: Connection, start: str) -> tuple[str, list[Entry]]:
-    """(next position, visible entries at or past `start`), ordered by conversation and seq."""
-    rows = _rows(conn, "poll", position=start)
-    return rows[0][0], [_entry(row[1:]) for row in rows if row[1] is not None]
+@dataclass(slots=True)
+class News:
+    """What was committed at or past a position, and the position to go on from.
+
+    `heads`: (conversation, highest fresh seq). `joined`: (conversation, seq, user). `reads`:
+    (conversation, user, seq, when the server received it in Unix seconds). `epoch` names the database.
+    """
+
+    position: str = ""
+    epoch: str = ""
+    heads: list[tuple[ConversationId, int]] = field(default_factory=list)
+    joined: list[tuple[ConversationId, int, UserId]] = field(default_factory=list)
+    reads: list[tuple[ConversationId, UserId, int, float]] = field(default_factory=list)
+    devices: list[DeviceEvent] = field(default_factory=list)
+
+
+def poll(conn: Connection, start: str) -> News:
+    """What is visible at or past `start`."""
+    news = News()
+    for what, key, number, user, kind, ts, xmin, name in _rows(conn, "poll", position=start):
+        if what == "head":
+            news.heads.append((key, number))
+        elif what == "joined":
+            news.joined.append((key, number, user))
+        elif what == "read":
+            news.reads.append((key, user, number, ts))
+        elif what == "device":
+            news.devices.append(DeviceEvent(number, key, user, DeviceEventKind(kind), ts))
+        else:
+            news.position, news.epoch = xmin, name
+    return news
 
 
 def memberships(conn: Connection, user: UserId, device: DeviceId) -> list[Membership]:
@@ -121,11 +149,11 @@ def advance_cursors(
 
 
 def advance_read(
-    conn: Connection, told: Sequence[tuple[UserId, ConversationId, int]]
+    conn: Connection, told: Sequence[tuple[UserId, ConversationId, int, float]]
 ) -> list[tuple[UserId, ConversationId, int]]:
-    """Move read markers forward; returns those that moved."""
-    users, convs, seqs = zip(*told, strict=True)
-    rows = _rows(conn, "advance_read", users=list(users), convs=list(convs), seqs=list(seqs))
+    """Move read markers (user, conversation, seq, received at) forward; returns those that moved."""
+    users, convs, seqs, ts = zip(*told, strict=True)
+    rows = _rows(conn, "advance_read", users=list(users), convs=list(convs), seqs=list(seqs), ts=list(ts))
     return [(UserId(user), ConversationId(conv), seq) for user, conv, seq in rows]
 
 
@@ -140,9 +168,3 @@ def settle(conn: Connection, connected: Sequence[tuple[DeviceId, float]], begin:
         end=end,
     )
     return rows[0][0], rows[0][1]
-
-
-def epoch(conn: Connection) -> str:
-    """Which database this is: stored id, system identifier and timeline."""
-    name: str = _rows(conn, "epoch")[0][0]
-    return name

@@ -181,10 +181,13 @@ class History:
 
     def merge(self, other: History) -> None:
         """Take over what another process saw. `other` is not to be used afterwards."""
-        for send in other._sends.values():
-            self.sent(send.device, send.id, send.conv)
-            if send.seq:
-                self.acknowledged(send.device, send.id, send.conv, send.seq)
+        for key_of_send, send in other._sends.items():
+            if self._sends.setdefault(key_of_send, send) is not send:
+                if send.seq:
+                    self.acknowledged(send.device, send.id, send.conv, send.seq)
+            elif send.seq:
+                self._acks += 1
+                self._name(send.conv, send.seq, send.id)
         for key, message_id in other._rows.items():
             self._name(key >> _BITS, key & _LOW, message_id)
         for key, stream in other._streams.items():

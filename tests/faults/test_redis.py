@@ -31,7 +31,7 @@ def test_redis_restart(fleet: Fleet) -> None:
         talked(people)
         keep_promise(people, fleet)
     assert recovered() > 0
-    assert all(device.closes == [] for device in people.devices)
+    assert [device.closes for device in people.devices if device.closes] == []
 
 
 def test_redis_drops_subscribers_whose_buffer_overflows(fleet: Fleet) -> None:
@@ -52,7 +52,7 @@ def test_redis_drops_subscribers_whose_buffer_overflows(fleet: Fleet) -> None:
             talked(people, 30)
         fleet.wait_until_whole()
         keep_promise(people, fleet)
-    assert all(device.closes == [] for device in people.devices)
+    assert [device.closes for device in people.devices if device.closes] == []
 
 
 def test_partition_between_a_machine_and_redis(fleet: Fleet) -> None:
@@ -72,4 +72,4 @@ def test_partition_between_a_machine_and_redis(fleet: Fleet) -> None:
         fleet.wait_until_whole()
         talked(people)
         keep_promise(people, fleet)
-    assert all(device.closes == [] for device in people.devices)
+    assert [device.closes for device in people.devices if device.closes] == []

@@ -16,6 +16,7 @@ _PROGRAMS = {
     "faketime": (("faketime",), "faketime"),
     "nginx": (("nginx",), "nginx"),
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromium"),
+    "node": (("node", "nodejs"), "nodejs"),
 }
 
 

@@ -29,7 +29,7 @@ from tests.support.servers import Node, eventually, node_environ, start_redis
 from tests.support.sql import execute, rows
 
 WORKERS = 3
-BEAT_S = 3
+BEAT_S = 4
 
 
 def base_port(count: int) -> int:

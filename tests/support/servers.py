@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,11 +29,12 @@ JWT_SECRET = "jwt-secret-of-the-tests-0123456789abcdef"
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on now; below those that outgoing connections take for themselves."""
+    while True:
+        port = random.randint(10_000, 32_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(read: Callable[[], T], wanted: Callable[[T], object] = bool, within_s: float = 20.0) -> T:

@@ -1,0 +1,4 @@
+ALTER TABLE read_markers DROP COLUMN ts, DROP COLUMN xid;
+DROP TRIGGER devices_revoked ON devices;
+DROP FUNCTION note_revocation();
+DROP TABLE device_events;
