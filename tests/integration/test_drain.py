@@ -19,9 +19,9 @@ def held_back(node: Node, database_url: str, listener: Listener) -> Iterator[str
     """A send whose commit waits, for a lock of ours, until the block ends; its id."""
     conv = node.api.create_conversation(listener.account, [register(node.api).name])
     with psycopg2.connect(database_url) as lock, lock.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM conversations WHERE id = %s FOR UPDATE", (conv,))
+        cursor.execute("SELECT 1 FROM conversations WHERE id = %s FOR NO KEY UPDATE", (conv,))
         sent = listener.socket.send_message(conv, "just in time")
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'commit_sends'"
         eventually(lambda: rows(database_url, waiting)[0][0])
         yield sent
 

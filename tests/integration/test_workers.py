@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from monitoring.client.api import ApiError
-from tests.support.fleet import Machine, base_port, kill_with_workers, machine, machine_environ, start_workers
+from tests.support.fleet import Machine, base_port, ended, kill_with_workers, machine, machine_environ, start_workers
 from tests.support.people import Listener, register
 from tests.support.servers import eventually, running_redis
 
@@ -98,8 +97,7 @@ def test_workers_do_not_outlive_their_supervisor(database_url: str, tmp_path: Pa
     with machine(database_url, tmp_path / "log", workers=2) as at:
         workers = [at.worker(i) for i in range(2)]
         at.process.kill()
-        psutil.wait_procs(workers, timeout=15)
-        assert not [worker for worker in workers if worker.is_running()]
+        eventually(lambda: all(map(ended, workers)))
 
 
 @pytest.mark.parametrize(("key", "offset"), [("PORT", 0), ("METRICS_PORT", 2)])

@@ -352,7 +352,11 @@ def seeded(database_url: str, folder: Path, ports: Sequence[int], count: int, **
     size, each = plan.get("size", count), plan.get("conversations_each", 1)
     seeding.seed(settings, seeding.Plan(count, each, size, token_ttl_s=900), file)
     people = [json.loads(line) for line in file.read_text().splitlines()]
-    return [Device(p["user"], p["device"], p["token"], p["conversations"], ports) for p in people]
+    # They begin with nothing, whatever the server thinks they have stored.
+    return [
+        Device(p["user"], p["device"], p["token"], p["conversations"], ports, dict.fromkeys(p["conversations"], 0))
+        for p in people
+    ]
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psutil
+import psycopg2
 import requests
 
 from app import config, migrations
@@ -25,7 +26,7 @@ from monitoring.client.api import Api
 from tests.support.proxy import Proxy
 from tests.support.repository import ROOT
 from tests.support.servers import Node, eventually, node_environ, start_redis
-from tests.support.sql import execute
+from tests.support.sql import execute, rows
 
 WORKERS = 3
 BEAT_S = 4
@@ -150,9 +151,17 @@ def kill_with_workers(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     for worker in workers:
-        if worker.is_running():
+        with suppress(psutil.NoSuchProcess):
             worker.kill()
-    psutil.wait_procs(workers, timeout=10)
+    eventually(lambda: all(map(ended, workers)))
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it is gone; also when whoever inherited it has not asked for its exit status yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @dataclass
@@ -185,18 +194,25 @@ class Fleet:
 
     def repair(self) -> bool:
         """Undo whatever a failed test left broken, so that it fails alone; whether anything was."""
-        for proxy in (self.database_proxy, self.redis_proxy):
+        broken = [proxy for proxy in (self.database_proxy, self.redis_proxy) if proxy.broken]
+        for proxy in broken:
             proxy.heal()
         dead = [number for number, at in enumerate(self.machines) if at.process.poll() is not None]
         redis_gone = self.redis.poll() is not None
-        postgres_gone = not psutil.pid_exists(self.server.get_pid() or 0)
+        postgres_gone = not self._postgres_answers()
         if redis_gone:
             self.start_redis()
         if postgres_gone:
             self.server.start()
         for number in dead:
             self.start(number)
-        return bool(dead or redis_gone or postgres_gone)
+        return bool(broken or dead or redis_gone or postgres_gone)
+
+    def _postgres_answers(self) -> bool:
+        try:
+            return bool(rows(self.database_url, "SELECT 1"))
+        except psycopg2.OperationalError:
+            return False
 
     def kill_redis(self) -> None:
         """Redis is gone, with everything it held."""
@@ -213,9 +229,7 @@ class Fleet:
 
     def restart_postgres(self, while_down: Callable[[], None]) -> None:
         """Stop the server as a power cut would (no checkpoint, nobody told), then start it; nodes must cope."""
-        postmaster = psutil.Process(self.server.get_pid())
-        postmaster.send_signal(signal.SIGQUIT)
-        postmaster.wait(timeout=20)
+        quit_postgres(self.server)
         while_down()
         self.server.start()
 
@@ -240,7 +254,7 @@ def running_fleet(folder: Path) -> Iterator[Fleet]:
     server = database.start(folder / "postgres")
     redis_port = base_port(1)
     with ExitStack() as stack:
-        stack.callback(server.stop)
+        stack.callback(quit_postgres, server)
         database_url = fresh_database(server.get_uri())
         socket_folder = parse_qs(urlsplit(database_url).query)["host"][0]
         proxies = Proxy(f"{socket_folder}/.s.PGSQL.5432"), Proxy(("127.0.0.1", redis_port))
@@ -262,6 +276,13 @@ def running_fleet(folder: Path) -> Iterator[Fleet]:
             fleet.start(number)
         fleet.wait_until_whole()
         yield fleet
+
+
+def quit_postgres(server: Any) -> None:
+    """End the server as a crash would: at once, with no checkpoint."""
+    postmaster = psutil.Process(server.get_pid())
+    postmaster.send_signal(signal.SIGQUIT)
+    eventually(lambda: ended(postmaster))
 
 
 def fresh_database(maintenance_url: str) -> str:

@@ -75,6 +75,11 @@ class Proxy:
 
         self._order(heal)
 
+    @property
+    def broken(self) -> bool:
+        """Whether anything is held back now."""
+        return any(self._silent.values()) or self._delay_s > 0
+
     def close(self) -> None:
         """End it."""
         self._order(lambda: setattr(self, "_closing", True))
