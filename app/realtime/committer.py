@@ -34,7 +34,7 @@ MAX_BATCH = 256
 MAX_WAITING = 10_000
 MAX_OVERDUE = 20_000
 BUSY_RETRY_MS = 500
-PACE_S = 0.015
+PACE_S = 0.02
 """Commits begin at least so far apart. A commit costs the database and every node's bus about the same whether it
 carries one row or thirty; who sends after a quiet moment does not wait."""
 WATCH_S = 0.05

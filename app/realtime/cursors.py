@@ -21,6 +21,7 @@ from app.metrics import Metrics
 from app.protocol import wire
 from app.realtime.outlet import Outlet
 from app.services.messages import Messages
+from app.store.messages import Stored
 
 FLUSH_S = 0.2
 RECEIPTS_EVERY_FLUSHES = 5
@@ -41,14 +42,18 @@ class Cursors:
             path: metrics.histogram("messenger_fanout_stage_seconds", path, "commit") for path in ("read", "receipt")
         }
         self._receipts: dict[tuple[ConversationId, UserId], int] = {}
-        self._delivered: dict[tuple[DeviceId, ConversationId], int] = {}
+        self._delivered: dict[tuple[DeviceId, ConversationId], Stored] = {}
         self._read: dict[tuple[UserId, ConversationId], tuple[int, float]] = {}
 
-    def delivered(self, device: DeviceId, conv: ConversationId, seq: int) -> None:
-        """The device has stored everything through `seq`. Called in read callbacks."""
-        key = (device, conv)
-        if len(self._delivered) < MAX_WAITING or key in self._delivered:
-            self._delivered[key] = max(seq, self._delivered.get(key, 0))
+    def delivered(self, stored: Stored) -> None:
+        """A device has stored everything through a seq. Called in read callbacks."""
+        key = (stored.device, stored.conv)
+        waiting = self._delivered.get(key)
+        if waiting is None:
+            if len(self._delivered) < MAX_WAITING:
+                self._delivered[key] = stored
+        elif stored.seq > waiting.seq:
+            self._delivered[key] = stored
 
     def read(self, user: UserId, conv: ConversationId, seq: int, now: float) -> None:
         """The person has read everything through `seq`. Called in read callbacks."""
@@ -85,10 +90,10 @@ class Cursors:
         while self._delivered:
             batch = list(islice(self._delivered.items(), MAX_BATCH))
             started = time.perf_counter()
-            receipts = self._messages.delivered([(device, conv, seq) for (device, conv), seq in batch])
+            receipts = self._messages.delivered([stored for _, stored in batch])
             self._commit["receipt"].observe(time.perf_counter() - started, len(batch))
-            for key, seq in batch:
-                if self._delivered.get(key) == seq:
+            for key, stored in batch:
+                if self._delivered.get(key) is stored:
                     del self._delivered[key]
             for conv, user, seq in receipts:
                 self._receipts[conv, user] = max(seq, self._receipts.get((conv, user), 0))

@@ -253,6 +253,11 @@ class Hub:
         topic = self._topics.get(conv)
         return topic is not None and topic in session.topics
 
+    def has_sent(self, session: Session, conv: ConversationId, seq: int) -> bool:
+        """Whether this node knows that `session` was sent row `seq` of `conv`: it is settled, and the head is there."""
+        topic = self._topics.get(conv)
+        return topic is not None and seq <= topic.head and topic.transit is None and topic in session.topics
+
     def is_behind(self, session: Session, conv: ConversationId) -> bool:
         """Whether `session` still reads pages of `conv`."""
         topic = self._topics.get(conv)

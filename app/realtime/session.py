@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from app.domain.ids import ConversationId, DeviceId
+from app.domain.ids import ConversationId
 from app.domain.people import Identity
 from app.errors import AppError, InvalidRequest, TooMany, Unauthenticated, Unavailable
 from app.metrics import CATALOGUE, Metrics
@@ -27,7 +27,7 @@ from app.realtime.limits import USER_SHARE, spend
 from app.realtime.outlet import Outlet
 from app.realtime.settlement import Settlement
 from app.services.tokens import Tokens, WsToken
-from app.store.messages import NewMessage
+from app.store.messages import NewMessage, Stored
 
 HELLO_DEADLINE_S = 5.0
 GOODBYE_DEADLINE_S = 5.0
@@ -195,7 +195,7 @@ class Gatekeeper:
         if isinstance(command, wire.Auth):
             self._renew(session, self._tokens.check(command.token))
         elif isinstance(command, wire.Delivered):
-            self._delivered(session.device, command.cursors)
+            self._delivered(session, command.cursors)
         elif isinstance(command, wire.Read):
             self._cursors.read(session.user, command.conv, command.seq, time.time())
         elif isinstance(command, wire.Typing):
@@ -209,10 +209,11 @@ class Gatekeeper:
             raise Unauthenticated("this token belongs to another device")
         session.expires_at = max(session.expires_at, identity.expires_at)
 
-    def _delivered(self, device: DeviceId, cursors: Mapping[ConversationId, int]) -> None:
+    def _delivered(self, session: Session, cursors: Mapping[ConversationId, int]) -> None:
         for conv, seq in cursors.items():
-            self._cursors.delivered(device, conv, seq)
-            self._settlement.acknowledged(device, conv, seq)
+            sent = self._hub.has_sent(session, conv, seq)
+            self._cursors.delivered(Stored(session.device, session.user, conv, seq, sent))
+            self._settlement.acknowledged(session.device, conv, seq)
 
     def _typing(self, session: Session, conv: ConversationId) -> None:
         # What the hub knows is enough here: it lasts seconds and nothing is stored.

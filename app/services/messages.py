@@ -10,7 +10,7 @@ from app.errors import Conflict, InvalidRequest, Unavailable
 from app.store import devices, messages
 from app.store.db import Database
 from app.store.devices import Admission, Newcomer
-from app.store.messages import Committed, NewMessage, News, Want
+from app.store.messages import Committed, NewMessage, News, Stored, Want
 
 RECEIPT_GROUP_LIMIT = 32
 """Larger conversations get no delivery receipts: they would cost more than the messages."""
@@ -73,10 +73,8 @@ class Messages:
         with self._db.statement() as conn:
             return messages.poll(conn, start)
 
-    def delivered(
-        self, told: Sequence[tuple[DeviceId, ConversationId, int]]
-    ) -> list[tuple[ConversationId, UserId, int]]:
-        """Move device cursors; returns the receipts worth telling."""
+    def delivered(self, told: Sequence[Stored]) -> list[tuple[ConversationId, UserId, int]]:
+        """Move device cursors; returns the receipts worth telling (conversation, user, seq)."""
         with self._relaxed.statement() as conn:
             return messages.advance_cursors(conn, told, RECEIPT_GROUP_LIMIT)
 

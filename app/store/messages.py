@@ -132,17 +132,31 @@ def pages(conn: Connection, wants: Sequence[Want], limit: int) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A device has stored everything through `seq`; `sent`: this node knows that it sent it that row."""
+
+    device: DeviceId
+    user: UserId
+    conv: ConversationId
+    seq: int
+    sent: bool
+
+
 def advance_cursors(
-    conn: Connection, told: Sequence[tuple[DeviceId, ConversationId, int]], group_limit: int
+    conn: Connection, told: Sequence[Stored], group_limit: int
 ) -> list[tuple[ConversationId, UserId, int]]:
-    """Move device cursors forward; returns the receipts worth telling (conversation, user, seq)."""
-    devices, convs, seqs = zip(*told, strict=True)
+    """Move device cursors forward, no (device, conversation) twice; returns the receipts worth telling
+    (conversation, user, seq).
+    """
     rows = _rows(
         conn,
         "advance_cursors",
-        devices=list(devices),
-        convs=list(convs),
-        seqs=list(seqs),
+        devices=[s.device for s in told],
+        users=[s.user for s in told],
+        convs=[s.conv for s in told],
+        seqs=[s.seq for s in told],
+        sent=[s.sent for s in told],
         group_limit=group_limit,
     )
     return [(ConversationId(conv), UserId(user), seq) for conv, user, seq in rows]

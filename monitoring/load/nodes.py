@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SCRAPE_EVERY_S = 2.0
+SCRAPE_EVERY_S = 5.0
 _TIMEOUT_S = 5.0
 _WANTED = ("process_resident_memory_bytes", "process_cpu_seconds_total", "ws_connections_active")
 

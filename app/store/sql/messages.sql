@@ -55,28 +55,36 @@ CROSS JOIN LATERAL (
 ORDER BY m.conversation_id, m.seq
 
 -- name: advance_cursors
--- Only over rows the device may have seen; sorted, so that two nodes lock in one order. A receipt is worth
--- telling when it covers a message of somebody else, in a conversation that is not too large for receipts.
-WITH told AS (
-    SELECT t.device, d.user_id, t.conv, max(least(t.seq, coalesce(mb.to_seq, c.head))) AS seq, max(coalesce(k.seq, 0)) AS before
-    FROM unnest(%(devices)s::bigint[], %(convs)s::bigint[], %(seqs)s::bigint[]) AS t(device, conv, seq)
-    JOIN devices d ON d.id = t.device AND d.revoked_at IS NULL
-    JOIN members mb ON mb.conversation_id = t.conv AND mb.user_id = d.user_id AND mb.from_seq <= t.seq
+-- `sent`: the node knows that it has sent that row to the device. What it does not know is cut to what the person
+-- may have seen. Sorted, so that two nodes lock in one order. A receipt is worth telling when it covers a message of
+-- somebody else, in a conversation that is not too large for receipts.
+WITH said AS (
+    SELECT * FROM unnest(%(devices)s::bigint[], %(users)s::bigint[], %(convs)s::bigint[], %(seqs)s::bigint[],
+                         %(sent)s::boolean[]) AS t(device, usr, conv, seq, sent)
+), checked AS (
+    SELECT device, usr, conv, seq FROM said WHERE sent
+    UNION ALL
+    SELECT t.device, t.usr, t.conv, max(least(t.seq, coalesce(mb.to_seq, c.head)))
+    FROM said t
+    JOIN members mb ON mb.conversation_id = t.conv AND mb.user_id = t.usr AND mb.from_seq <= t.seq
     JOIN conversations c ON c.id = t.conv
-    LEFT JOIN cursors k ON k.device_id = t.device AND k.conversation_id = t.conv
-    GROUP BY t.device, d.user_id, t.conv ORDER BY t.device, t.conv
+    WHERE NOT t.sent GROUP BY t.device, t.usr, t.conv
+), told AS (
+    SELECT t.*, coalesce(k.seq, 0) AS before
+    FROM checked t LEFT JOIN cursors k ON k.device_id = t.device AND k.conversation_id = t.conv
+    ORDER BY t.device, t.conv
 ), moved AS (
     INSERT INTO cursors AS k (device_id, conversation_id, seq)
-    SELECT device, conv, seq FROM told
+    SELECT device, conv, seq FROM told WHERE seq > before
     ON CONFLICT (device_id, conversation_id) DO UPDATE SET seq = excluded.seq WHERE k.seq < excluded.seq
-    RETURNING device_id, conversation_id, seq
 )
-SELECT m.conversation_id, t.user_id, max(m.seq)
-FROM moved m JOIN told t ON t.device = m.device_id AND t.conv = m.conversation_id
-WHERE EXISTS (SELECT FROM messages r WHERE r.conversation_id = m.conversation_id AND r.seq > t.before AND r.seq <= m.seq
-                AND r.kind = 0 AND r.user_id <> t.user_id)
-  AND (SELECT count(*) FROM members o WHERE o.conversation_id = m.conversation_id AND o.to_seq IS NULL) <= %(group_limit)s
-GROUP BY m.conversation_id, t.user_id ORDER BY 1, 2
+SELECT t.conv, t.usr, max(t.seq)
+FROM told t
+WHERE t.seq > t.before
+  AND EXISTS (SELECT FROM messages r WHERE r.conversation_id = t.conv AND r.seq > t.before AND r.seq <= t.seq
+                AND r.kind = 0 AND r.user_id <> t.usr)
+  AND (SELECT count(*) FROM members o WHERE o.conversation_id = t.conv AND o.to_seq IS NULL) <= %(group_limit)s
+GROUP BY t.conv, t.usr ORDER BY 1, 2
 
 -- name: advance_read
 WITH told AS (
