@@ -112,6 +112,7 @@ def create_node(config: Config) -> Node:
         settlement=settlement,
         metrics=metrics,
         send_rate_per_s=config.send_rate_per_s,
+        beat_s=config.beat_s,
     )
     reconciler = Reconciler(messages, hub, settlement, metrics, partial(upkeep.take_epoch, arrivals, hub))
     gateway = Gateway(gatekeeper, tokens, metrics, config.cors_origin, config.max_connections)
@@ -145,7 +146,7 @@ def create_node(config: Config) -> Node:
         "reconciler": reconciler.run,
         "gaps": reconciler.mend_gaps,
         "faults": faults.run,
-        "beat": lambda: upkeep.beat(gatekeeper, hub, config.beat_s),
+        "beat": lambda: upkeep.beat(gatekeeper, config.beat_s),
         "settle": lambda: upkeep.settle(settlement),
         "lag": lambda: upkeep.measure_loop_lag(metrics),
         "collections": lambda: upkeep.keep_collections_short(gatekeeper),

@@ -15,14 +15,17 @@ from __future__ import annotations
 import bisect
 import gc
 import platform
+import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+import psutil
+from prometheus_client import CollectorRegistry, GCCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -206,7 +209,7 @@ PROCESS_METRICS: dict[str, Kind] = {
     "process_start_time_seconds": "gauge",
     "python_gc_collections_total": "counter",
 }
-"""What prometheus_client's own collectors add to each node, for those who check metric names."""
+"""What stands beside the catalogue on each node, for those who check metric names."""
 
 
 class Metrics(Collector):
@@ -281,11 +284,36 @@ def _family(spec: Spec, children: Iterable[tuple[tuple[str, ...], Child]]) -> Me
     return family
 
 
+class ProcessMetrics(Collector):
+    """The process, under the names every Prometheus client uses.
+
+    prometheus_client's own collector lists /proc/self/fd to count descriptors: with 17,000 connections that
+    holds the event loop for 15 ms at each scrape. The kernel (Linux 6.2 and newer) tells the number for nothing.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape sees."""
+        with self._process.oneshot():
+            memory, cpu = self._process.memory_info(), self._process.cpu_times()
+            started_at = self._process.create_time()
+        descriptors = Path("/proc/self/fd").stat().st_size or self._process.num_fds()
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        yield CounterMetricFamily("process_cpu_seconds_total", "User and system CPU time spent.", cpu.user + cpu.system)
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", memory.rss)
+        yield GaugeMetricFamily("process_virtual_memory_bytes", "Virtual memory.", memory.vms)
+        yield GaugeMetricFamily("process_open_fds", "Open file descriptors.", descriptors)
+        yield GaugeMetricFamily("process_max_fds", "Open file descriptors that are allowed.", limit)
+        yield GaugeMetricFamily("process_start_time_seconds", "When the process began, Unix time.", started_at)
+
+
 def registry_of(metrics: Metrics) -> CollectorRegistry:
     """A registry that exposes one node's numbers and its process, nothing global."""
     registry = CollectorRegistry()
     registry.register(metrics)
-    ProcessCollector(registry=registry)
+    registry.register(ProcessMetrics())
     GCCollector(registry=registry)
     return registry
 

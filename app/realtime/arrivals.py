@@ -20,6 +20,7 @@ from app.domain.people import Identity
 from app.errors import AppError, DeviceRevoked, Unauthenticated, Unavailable
 from app.metrics import Metrics
 from app.protocol import wire
+from app.realtime import expiry
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub, Session
 from app.realtime.joiner import Joiner, Wants, part
@@ -125,6 +126,7 @@ class Arrivals:
         if not conn.open or not self._hub.attach(session):
             return
         conn.session = session
+        expiry.watch(session, self._beat_s + 1)
         self._accepted.add()
         hello = wire.frame(wire.Welcome(identity.user, identity.device, self.epoch, self._beat_s, session.since))
         cursors = arrival.cursors

@@ -13,7 +13,7 @@ USER_SHARE = 4.0
 
 
 class Account:
-    """What several devices of one person share: the moment (Unix seconds) their commands are due."""
+    """What several devices of one person share: the moment (monotonic seconds) their commands are due."""
 
     __slots__ = ("due",)
 
@@ -22,7 +22,7 @@ class Account:
 
 
 def spend(due: float, rate_per_s: float, now: float) -> float | None:
-    """The new `due` after one more command now, or None when it comes too soon. Times in Unix seconds.
+    """The new `due` after one more command now, or None when it comes too soon. Times in monotonic seconds.
 
     >>> spend(0.0, 10, 1000.0)
     1000.1

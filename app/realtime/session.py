@@ -25,6 +25,7 @@ from app.realtime.hub import Hub, Session
 from app.realtime.joiner import Joiner
 from app.realtime.limits import USER_SHARE, spend
 from app.realtime.outlet import Outlet
+from app.realtime.roster import Roster
 from app.realtime.settlement import Settlement
 from app.services.tokens import Tokens, WsToken
 from app.store.messages import NewMessage, Stored
@@ -56,7 +57,9 @@ class Gatekeeper:
         settlement: Settlement,
         metrics: Metrics,
         send_rate_per_s: int,
+        beat_s: int,
     ) -> None:
+        """`beat_s`: every connection has a turn in so many seconds (see `upkeep.beat`)."""
         self._tokens = tokens
         self._hub = hub
         self._fanout = fanout
@@ -76,7 +79,7 @@ class Gatekeeper:
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
         self._closes = {code: metrics.counter("messenger_ws_closes_total", code) for code in _CLOSE_CODES}
         self.outboxes = Outboxes()
-        self.connections: dict[Connection, None] = {}
+        self.connections = Roster(beat_s)
         self.waiting_for_hello: deque[tuple[float, Connection]] = deque()
         self.waiting_for_goodbye: deque[tuple[float, Connection]] = deque()
         metrics.gauge("ws_connections_active").read = lambda: len(self.connections)
@@ -84,7 +87,7 @@ class Gatekeeper:
 
     def welcome(self, conn: Connection, ws_token: WsToken | None) -> None:
         """A handshake was made; `ws_token` came in its URL, otherwise `hello` must follow in time."""
-        self.connections[conn] = None
+        self.connections.add(conn)
         if ws_token is None:
             self.waiting_for_hello.append((time.monotonic() + HELLO_DEADLINE_S, conn))
         else:
@@ -122,7 +125,7 @@ class Gatekeeper:
 
     def closed(self, conn: Connection, code: int) -> None:
         """A connection is gone."""
-        self.connections.pop(conn, None)
+        self.connections.discard(conn)
         self._let_go(conn)
         conn.session = None
         name = str(code)
@@ -154,7 +157,7 @@ class Gatekeeper:
 
     def _may_go_on(self, session: Session) -> bool:
         """Whether this device, and all devices of its person together, have something left to do."""
-        now = time.time()
+        now = time.monotonic()
         due = spend(session.due, self._rate, now)
         if due is None:
             return False

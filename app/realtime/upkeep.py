@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 import gevent
 
 from app import logs
-from app.errors import AppError, TokenExpired
+from app.errors import AppError
 from app.metrics import Metrics
-from app.protocol import wire
+from app.realtime import expiry
 from app.realtime.arrivals import Arrivals
 from app.realtime.connection import Connection
-from app.realtime.hub import Hub
+from app.realtime.hub import Hub, Session
 from app.realtime.session import Gatekeeper
 from app.realtime.settlement import Settlement
 from app.services.accounts import Accounts
@@ -30,26 +30,27 @@ MIN_TO_FREEZE = 1_000
 log = logs.get("upkeep")
 
 
-def beat(gatekeeper: Gatekeeper, hub: Hub, beat_s: int) -> None:
+def beat(gatekeeper: Gatekeeper, beat_s: int) -> None:
     """Ping, cut and expire, for ever; one greenlet for all connections.
 
-    Each second takes the connections of one slot of the wheel, so every connection has its turn once
-    in `beat_s` seconds: it is pinged, or cut when nothing came since the last ping. A half-open one lives two beats.
+    Each second one slot of the roster has its turn, so every connection has one in `beat_s` seconds: it is
+    pinged, or cut when nothing came since the last ping. A half-open one lives two beats.
     """
     turn = 0
     while True:
         gevent.sleep(1)
-        turn = (turn + 1) % beat_s
-        for conn in tuple(gatekeeper.connections):
-            if id(conn) // 64 % beat_s == turn:  # objects lie at least that far apart, so the slots fill evenly
-                if conn.lives():
-                    conn.ping()
-                else:
-                    conn.abort(1006)
-        _enforce_deadlines(gatekeeper, hub)
+        turn += 1
+        for conn in gatekeeper.connections.slot(turn):
+            if conn.lives():
+                conn.ping()
+                if isinstance(conn.session, Session):
+                    expiry.watch(conn.session, beat_s + 1)
+            else:
+                conn.abort(1006)
+        _enforce_deadlines(gatekeeper)
 
 
-def _enforce_deadlines(gatekeeper: Gatekeeper, hub: Hub) -> None:
+def _enforce_deadlines(gatekeeper: Gatekeeper) -> None:
     for conn in tuple(gatekeeper.outboxes.waiting):
         if conn.stalled(time.monotonic()):
             conn.give_up()
@@ -58,12 +59,6 @@ def _enforce_deadlines(gatekeeper: Gatekeeper, hub: Hub) -> None:
             conn.close(4408, "hello came too late")
     for conn in due(gatekeeper.waiting_for_goodbye):
         conn.abort(1006)
-    now = time.time()
-    for session in hub.sessions():
-        if session.expires_at <= now:
-            expired = TokenExpired()
-            session.conn.send(wire.error_frame(expired))
-            session.conn.close(4402, expired.code)
 
 
 def due(waiting: deque[tuple[float, Connection]]) -> Iterator[Connection]:

@@ -7,11 +7,13 @@ working on it, and nobody must read that answer as the reply to another question
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import gevent
+import gevent.monkey
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
@@ -21,6 +23,7 @@ from app.errors import AppError, Conflict, InvalidRequest, Unavailable
 from app.metrics import Metrics
 
 Connection = psycopg2.extensions.connection
+_poll = gevent.monkey.get_original("select", "poll")  # asked without waiting, so gevent has no part in it
 
 WAIT_S = 5.0
 STATEMENT_TIMEOUT_MS = 5_000
@@ -102,7 +105,7 @@ class Database:
             raise Unavailable("all database connections are in use") from None
         finally:
             self._waiting.set(self._waiting.value - 1)
-        if conn is not None and not conn.closed:
+        if conn is not None and _lives(conn):
             return conn
         connected = False
         try:
@@ -124,6 +127,19 @@ class Database:
             with suppress(psycopg2.Error):
                 conn.close()
         self._free.put(kept)
+
+
+def _lives(conn: Connection) -> bool:
+    """Whether an idle connection may be used: what the server sends unasked is that it has gone."""
+    if conn.closed:
+        return False
+    watch = _poll()
+    watch.register(conn.fileno(), select.POLLIN)
+    if not watch.poll(0):
+        return True
+    with suppress(psycopg2.Error):
+        conn.close()
+    return False
 
 
 def _patience() -> gevent.Timeout:
