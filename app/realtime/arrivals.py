@@ -3,13 +3,13 @@
 Fifty devices that connect within five milliseconds cost one database call together. It burns single-use
 tokens, takes a fencing number for each connection, and reads what the device may hear, how far it has come and
 where each log is. Whoever lacks nothing is live at once, and gets `welcome` and `synced` in one send; for the
-others the joiner reads pages. What passed by between the read and the registration is known from `overhear`.
+others the joiner reads pages. What was told between the read and the registration is known from `overhear`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gevent.queue import Full, Queue
@@ -22,7 +22,7 @@ from app.metrics import Metrics
 from app.protocol import wire
 from app.realtime import expiry
 from app.realtime.connection import Connection
-from app.realtime.hub import Hub, Session
+from app.realtime.hub import Hub, Overheard, Session
 from app.realtime.joiner import Joiner, Wants, part
 from app.realtime.queues import take_batch
 from app.services.messages import Messages
@@ -78,10 +78,10 @@ class Arrivals:
             batch = self._newest(take_batch(self._queue, MAX_BATCH, LINGER_S))
             self._rows.observe(len(batch))
             try:
-                with self._hub.overhear() as passed_by:
+                with self._hub.overhear() as heard:
                     admitted = self._messages.sign_in([_newcomer(arrival) for arrival in batch.values()])
                     for device, arrival in batch.items():
-                        self._decide(arrival, admitted[device], passed_by)
+                        self._decide(arrival, admitted[device], heard)
             except AppError as error:
                 for arrival in batch.values():
                     part(arrival.conn, error)
@@ -101,14 +101,16 @@ class Arrivals:
             newest[arrival.identity.device] = arrival
         return newest
 
-    def _decide(self, arrival: Arrival, admission: Admission, passed_by: Collection[ConversationId]) -> None:
+    def _decide(self, arrival: Arrival, admission: Admission, heard: Overheard) -> None:
         try:
             self._require_ok(admission)
+            if arrival.identity.device in heard.revoked:
+                raise DeviceRevoked
         except AppError as error:
             self._unauthenticated.add()
             part(arrival.conn, error)
         else:
-            self._admit(arrival, admission, passed_by)
+            self._admit(arrival, admission, heard)
 
     @staticmethod
     def _require_ok(admission: Admission) -> None:
@@ -119,10 +121,12 @@ class Arrivals:
         if admission.outcome == "unknown":
             raise Unauthenticated("there is no such device")
 
-    def _admit(self, arrival: Arrival, admission: Admission, passed_by: Collection[ConversationId]) -> None:
+    def _admit(self, arrival: Arrival, admission: Admission, heard: Overheard) -> None:
         """No switch of greenlets happens between the read and the end of this."""
         conn, identity = arrival.conn, arrival.identity
         session = Session(conn, identity.user, identity.device, identity.expires_at, time.time(), admission.fence)
+        if heard.fences.get(identity.device, 0) > admission.fence:
+            conn.close(4409, "this device connected anew")
         if not conn.open or not self._hub.attach(session):
             return
         conn.session = session
@@ -135,12 +139,14 @@ class Arrivals:
             cursors = dict.fromkeys((m.conv for m in admission.memberships), 0)
         wants: Wants = {}
         for membership in admission.memberships:
-            self._joiner.enter(session, membership, cursors.get(membership.conv), wants, passed_by)
+            self._joiner.enter(session, membership, cursors.get(membership.conv), wants, heard)
         if wants:
             conn.send(hello)
             self._joiner.bring(session, wants)
         else:
             conn.send(hello + self._synced)
+        for conv, seq in heard.joined.pop(identity.user, ()):  # it is overheard anew, for their other devices
+            self._hub.let_in_at(conv, seq, identity.user)
 
     def _is_another_database(self, arrival: Arrival, admission: Admission) -> bool:
         """Whether the device knew a database that had another epoch, or rows that this one never had."""

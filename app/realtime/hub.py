@@ -7,8 +7,8 @@ socket out of order, twice or with a hole. A listener in `live` has, by invarian
 `head`. One in `joining` is not sent anything live: BEHIND, it reads pages that bring everything;
 otherwise its pages reached further than the bus has told, and it is live again when the head is there.
 
-Signing in reads what a device may hear before the hub knows of it. What passed by meanwhile without any
-listener is told by `overhear`; such conversations are read again.
+Signing in reads what a device may hear before the hub knows of it. What was told meanwhile and will not be told
+again is in `overhear`: rows of conversations, who joined, which devices were revoked or connected anew.
 
 Memory counts here: a settled conversation is one `Topic` with a tuple of its listeners, and a session knows
 its topics as a tuple. Everything that is only needed while something is unsettled lies in `Transit`.
@@ -19,10 +19,11 @@ greenlets.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
@@ -106,6 +107,24 @@ class Transit:
         return not (self.joining or self.held or self.lane.busy)
 
 
+@dataclass(slots=True, eq=False)
+class Overheard:
+    """What was told to this node while somebody signed in, who was not there to hear it.
+
+    `heads`: how far the log of a conversation is known to go that has no listener here (infinity: it was not looked).
+    `joined`: (conversation, seq) by person. `fences`: the newest connection of a device. `revoked`: devices.
+    """
+
+    heads: dict[ConversationId, float] = field(default_factory=dict)
+    joined: dict[UserId, list[tuple[ConversationId, int]]] = field(default_factory=dict)
+    fences: dict[DeviceId, int] = field(default_factory=dict)
+    revoked: set[DeviceId] = field(default_factory=set)
+
+    def goes_beyond(self, conv: ConversationId, head: int) -> bool:
+        """Whether something of `conv` may lie after `head`."""
+        return head < self.heads.get(conv, 0)
+
+
 class Hub:
     """The registry of one node."""
 
@@ -116,7 +135,7 @@ class Hub:
         self._by_device: dict[DeviceId, Session] = {}
         self._marks = ToldMarks()
         self._everybody = Lane()
-        self._overhearing: list[set[ConversationId]] = []
+        self._overhearing: list[Overheard] = []
         self._displaced = metrics.counter("messenger_sessions_displaced_total")
         self._revoked = metrics.counter("messenger_sessions_revoked_total")
         self._gaps_seen = metrics.counter("messenger_fanout_gaps_total")
@@ -164,12 +183,16 @@ class Hub:
 
     def connected_elsewhere(self, device: DeviceId, fence: int) -> None:
         """This device has made a connection with that fencing number, here or on another node."""
+        for heard in self._overhearing:
+            heard.fences[device] = max(fence, heard.fences.get(device, 0))
         session = self._by_device.get(device)
         if session is not None and session.fence < fence:
             self._displace(session)
 
     def revoked(self, device: DeviceId, user: UserId, frame: bytes, ts: float) -> None:
         """This device was revoked: its person's devices hear `frame`, and it is closed (4401)."""
+        for heard in self._overhearing:
+            heard.revoked.add(device)
         self._to_listeners("device", self._by_user.get(user, ()), frame, ts, None)
         session = self._by_device.get(device)
         if session is not None:
@@ -282,9 +305,9 @@ class Hub:
         return len(topic.live) + ahead
 
     @contextmanager
-    def overhear(self) -> Iterator[set[ConversationId]]:
-        """Collects the conversations of which something passed by while nobody here listened to them."""
-        heard: set[ConversationId] = set()
+    def overhear(self) -> Iterator[Overheard]:
+        """Collects what is told within the block and concerns those who are not here yet."""
+        heard = Overheard()
         self._overhearing.append(heard)
         try:
             yield heard
@@ -296,7 +319,7 @@ class Hub:
         if conv in self._topics:
             return True
         for heard in self._overhearing:
-            heard.add(conv)
+            heard.heads[conv] = math.inf
         return False
 
     def lacks(self, conv: ConversationId, seq: int) -> int | None:
@@ -315,6 +338,13 @@ class Hub:
         if not topic.live and (topic.transit is None or not topic.transit.joining):
             self._topics.pop(topic.conv, None)
             self.gaps.pop(topic.conv, None)
+            self._forget_head(topic)
+
+    def _forget_head(self, topic: Topic) -> None:
+        """What only those who have gone were told is not told again: whoever signs in now must read it."""
+        for heard in self._overhearing:
+            told = topic.head if topic.transit is None else max([topic.head, *topic.transit.held])
+            heard.heads[topic.conv] = max(told, heard.heads.get(topic.conv, 0))
 
     # --- what they hear ------------------------------------------------------------------------------
 
@@ -372,6 +402,8 @@ class Hub:
 
     def let_in_at(self, conv: ConversationId, seq: int, user: UserId) -> None:
         """`user` joined with row `seq`: their devices here hear `conv` from that row on."""
+        for heard in self._overhearing:
+            heard.joined.setdefault(user, []).append((conv, seq))
         for session in self._by_user.get(user, ()):
             if not self.hears(session, conv):
                 self.subscribe(session, conv, seq - 1)

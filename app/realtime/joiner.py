@@ -11,7 +11,7 @@ and keeps no one waiting. Pages are sent only while little is queued, so they ne
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -24,7 +24,7 @@ from app.domain.log import Entry, Kind, Membership
 from app.errors import AppError, InvalidRequest, Unavailable
 from app.protocol import wire
 from app.realtime.connection import Connection
-from app.realtime.hub import Hub, Session
+from app.realtime.hub import Hub, Overheard, Session
 from app.services.messages import Messages
 from app.store.messages import Want
 
@@ -79,12 +79,12 @@ class Joiner:
         membership: Membership,
         cursor: int | None,
         wants: Wants,
-        passed_by: Collection[ConversationId] = (),
+        heard: Overheard,
     ) -> None:
         """Let a session hear what one membership shows it; what it lacks is added to `wants`.
 
         `cursor` is what the client named, else the stored one counts: it may have lost what it acknowledged.
-        A past stay is wanted to its end. Of `passed_by` something may lie beyond `membership.head`.
+        A past stay is wanted to its end. `heard` is what was told since the membership was read.
         """
         after = max(membership.cursor if cursor is None else cursor, membership.from_seq - 1)
         conv = membership.conv
@@ -93,8 +93,8 @@ class Joiner:
                 wants[conv, membership.from_seq] = Want(conv, after, membership.to_seq)
             return
         past_is_lacking = next(reversed(wants), (None, 0))[0] == conv  # memberships come in order
-        complete = after >= membership.head and conv not in passed_by and not past_is_lacking
-        if complete and self._hub.join(session, conv, membership.head):
+        complete = after >= membership.head and not heard.goes_beyond(conv, membership.head)
+        if complete and not past_is_lacking and self._hub.join(session, conv, membership.head):
             return
         self._hub.subscribe(session, conv, membership.head)
         wants[conv, membership.from_seq] = Want(conv, after, None)
