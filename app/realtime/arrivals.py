@@ -76,6 +76,8 @@ class Arrivals:
         """Sign in for ever; WORKERS greenlets run this."""
         while True:
             batch = self._newest(take_batch(self._queue, MAX_BATCH, LINGER_S))
+            if not batch:
+                continue
             self._rows.observe(len(batch))
             try:
                 with self._hub.overhear() as heard:
@@ -92,9 +94,14 @@ class Arrivals:
 
     @staticmethod
     def _newest(arrivals: list[Arrival]) -> dict[DeviceId, Arrival]:
-        """The last connection of each device; earlier ones are displaced before they are signed in."""
+        """The last connection of each device; earlier ones are displaced before they are signed in.
+
+        Who has hung up is passed over: its fencing number would displace the connection that the device made since.
+        """
         newest: dict[DeviceId, Arrival] = {}
         for arrival in arrivals:
+            if not arrival.conn.open:
+                continue
             overtaken = newest.get(arrival.identity.device)
             if overtaken is not None:
                 overtaken.conn.close(4409, "this device connected anew")
@@ -108,6 +115,8 @@ class Arrivals:
                 raise DeviceRevoked
         except AppError as error:
             self._unauthenticated.add()
+            if isinstance(error, DeviceRevoked):  # it was not here to hear it; only this makes it erase what it holds
+                arrival.conn.send(wire.frame(wire.Device(arrival.identity.device, "revoked")))
             part(arrival.conn, error)
         else:
             self._admit(arrival, admission, heard)

@@ -153,6 +153,14 @@ def test_a_device_that_is_revoked_while_it_signs_in_is_closed(house: House) -> N
     sink = house.arrives()
     house.was_signed_in(sink)
     assert sink.closed_with == 4401
+    assert wire.frame(wire.Device(PHONE, "revoked")) in sink.sent
+
+
+def test_who_hung_up_while_waiting_takes_no_fencing_number(house: House) -> None:
+    gone, here = house.arrives(), house.arrives(DeviceId(2))
+    gone.close(1006)
+    house.was_signed_in(here)
+    assert house.log.asked == [DeviceId(2)]
 
 
 def test_a_device_that_connects_elsewhere_while_it_signs_in_is_displaced(house: House) -> None:
