@@ -216,7 +216,8 @@ class Gatekeeper:
         for conv, seq in cursors.items():
             sent = self._hub.has_sent(session, conv, seq)
             self._cursors.delivered(Stored(session.device, session.user, conv, seq, sent))
-            self._settlement.acknowledged(session.device, conv, seq)
+            if sent or self._hub.hears(session, conv):  # what is kept must not grow with what a client makes up
+                self._settlement.acknowledged(session.device, conv, seq)
 
     def _typing(self, session: Session, conv: ConversationId) -> None:
         # What the hub knows is enough here: it lasts seconds and nothing is stored.

@@ -19,6 +19,8 @@ from app.realtime.hub import Hub, Session
 
 SETTLE_AFTER_S = 30.0
 """A delivery must be acknowledged within this time (the delivery SLO)."""
+KEEP_S = SETTLE_AFTER_S + 10.0
+"""How long a generation lasts: devices acknowledge rows before the poll that owes them, by as much as polls are late."""
 MAX_OWED = 200_000
 """Ranges that may wait; beyond it the oldest is settled early, as what is acknowledged by then."""
 
@@ -60,7 +62,7 @@ class Settlement:
             self._settle(self._owed.popleft())
 
     def acknowledged(self, device: DeviceId, conv: ConversationId, seq: int) -> None:
-        """The device has stored everything through `seq`. Called in read callbacks."""
+        """The device, which hears `conv`, has stored everything through `seq`. Called in read callbacks."""
         key, newest = (device, conv), self._acknowledged[0]
         if seq > newest.get(key, 0):
             newest[key] = seq
@@ -69,8 +71,8 @@ class Settlement:
         """Settle what is due; `now` is monotonic."""
         while self._owed and self._owed[0].deadline <= now:
             self._settle(self._owed.popleft())
-        if now - self._turned_at > SETTLE_AFTER_S:
-            # Two generations: what the older one holds was said before anything that still waits was owed.
+        if now - self._turned_at > KEEP_S:
+            # Two generations: what the older one holds was said long before anything that still waits was owed.
             self._turned_at = now
             self._acknowledged = [{}, self._acknowledged[0]]
             self._counted = [{}, self._counted[0]]

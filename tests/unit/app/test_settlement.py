@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from app.domain.ids import ConversationId
 from app.metrics import Metrics
 from app.realtime.hub import Hub
@@ -68,6 +71,20 @@ def test_an_acknowledgement_is_kept_as_long_as_anything_waits_for_it() -> None:
         settlement.settle(now)
     settlement.settle(T0 + 1000)
     assert figures(metrics) == (100, 100)
+
+
+@given(st.integers(1, 100))
+def test_an_acknowledgement_that_came_before_the_poll_counts(said_at: int) -> None:
+    registry, settlement, metrics = account()
+    listener, _ = live(registry)
+    for tick in range(200):  # a second each, as `upkeep.settle` does it
+        now = T0 + tick * 1.001
+        if tick == said_at:
+            settlement.acknowledged(listener.device, CONV, 1)
+        settlement.settle(now)
+        if tick == said_at:
+            settlement.owe(CONV, 1, 1, now + 0.2)
+    assert figures(metrics) == (1, 1)
 
 
 def test_what_nobody_here_hears_is_not_owed_here() -> None:
