@@ -87,6 +87,7 @@ class Reconciler:
         news = self._messages.poll(self._position)
         if news.epoch != self._epoch:
             self._epoch = news.epoch
+            self._known_events = set()  # the other database numbers its own
             self._new_epoch(news.epoch)
         else:
             self._tell(news)
@@ -114,6 +115,7 @@ class Reconciler:
         return [Want(conv, gap[0], gap[1] - 1) for conv, gap in held if gap is not None]
 
     def _tell(self, news: News) -> None:
+        self._heed_devices(news.devices)  # first: what follows reads pages, which may take long or fail
         for conv, seq, user in news.joined:
             self._hub.let_in_at(conv, seq, user)
         heads = ((conv, last, self._hub.lacks(conv, last)) for conv, _first, last in news.fresh)
@@ -124,10 +126,12 @@ class Reconciler:
         for conv, user, seq, ts in news.reads:
             if self._hub.read_mark(conv, user, seq, wire.frame(wire.ReadMark(conv, user, seq)), ts):
                 self._recovered["read"].add()
-        for event in news.devices:
-            if event.id not in self._known_events:
+
+    def _heed_devices(self, events: Sequence[DeviceEvent]) -> None:
+        known, self._known_events = self._known_events, {event.id for event in events}
+        for event in events:
+            if event.id not in known:
                 self._heed(event)
-        self._known_events = {event.id for event in news.devices}
 
     def _heed(self, event: DeviceEvent) -> None:
         if event.kind is DeviceEventKind.CONNECTED:

@@ -20,7 +20,7 @@ from app.realtime.hub import Hub, Session
 SETTLE_AFTER_S = 30.0
 """A delivery must be acknowledged within this time (the delivery SLO)."""
 KEEP_S = SETTLE_AFTER_S + 10.0
-"""How long a generation lasts: devices acknowledge rows before the poll that owes them, by as much as polls are late."""
+"""How long a generation lasts: a device may acknowledge a row before the poll that owes it, by what polls are late."""
 MAX_OWED = 200_000
 """Ranges that may wait; beyond it the oldest is settled early, as what is acknowledged by then."""
 

@@ -14,6 +14,8 @@ from app.store.queries import Queries
 
 _rows = Queries("messages").rows
 
+_DEVICE_EVENTS = frozenset(DeviceEventKind)
+
 Outcome = Literal["new", "known", "conflict", "forbidden"]
 
 
@@ -99,7 +101,8 @@ def poll(conn: Connection, start: str) -> News:
         elif what == "read":
             news.reads.append((key, user, number, ts))
         elif what == "device":
-            news.devices.append(DeviceEvent(number, key, user, DeviceEventKind(kind), ts))
+            if kind in _DEVICE_EVENTS:  # a later version may write others while this one still runs
+                news.devices.append(DeviceEvent(number, key, user, DeviceEventKind(kind), ts))
         else:
             news.position, news.epoch = xmin, name
     return news
