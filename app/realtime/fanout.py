@@ -161,6 +161,19 @@ class Fanout:
         parcel = Parcel(path, b"".join([frame for frame, _ in frames]), tuple([ts for _, ts in frames]))
         self._dispatch(None, (listener,), parcel)
 
+    def send_rest(self, lane: Lane, listener: Listener) -> None:
+        """What waits in `lane` for this one goes ahead of the others: it leaves, but what came before is its own."""
+        for rollout in lane.rollouts:
+            parcel = rollout.parcel
+            if parcel.path in DROPPABLE or listener in rollout.gone or listener not in rollout.listeners[rollout.at :]:
+                continue
+            rollout.gone.add(listener)
+            its = Parcel(parcel.path, parcel.frame, parcel.stamps)
+            if self._together is None:
+                self._dispatch(None, (listener,), its)
+            else:
+                self._together.append((None, (listener,), its))
+
     def flushed(self, token: object) -> None:
         """Frames that had to queue have reached the kernel."""
         now = time.time()

@@ -422,6 +422,8 @@ class Hub:
         if event.kind is Kind.LEFT:
             # Who catches up, or has read past this row, may have come back meanwhile: their pages tell.
             for session in [session for session in topic.live if session.user == event.user]:
+                if topic.transit is not None:
+                    self._fanout.send_rest(topic.transit.lane, session)
                 self.unsubscribe(session, event.conv)
 
     # --- beside the log ------------------------------------------------------------------------------

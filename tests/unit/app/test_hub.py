@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -429,6 +430,25 @@ def test_who_reads_the_log_meanwhile_or_has_left_gets_nothing_twice_from_a_rollo
     run_rollouts(fanout)
     assert reader_sink.frames == [1, 2]
     assert leaver_sink.frames == []
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_who_leaves_gets_what_is_still_being_sent_to_all_and_that_they_left(together: bool) -> None:
+    metrics = Metrics()
+    fanout = Fanout(metrics, Faults(metrics, allowed=True))
+    registry = Hub(metrics, fanout)
+    listeners = crowd(registry, 2 * CHUNK)
+    leaver, sink = listeners[-1]
+    rows = [event(1), event(2), event(3, Kind.LEFT, user=leaver.user), event(4)]
+    if together:
+        registry.deliver_all(rows)
+    else:
+        for row in rows:
+            registry.deliver(row)
+    run_rollouts(fanout)
+    assert sink.frames == [1, 2, 3]
+    assert all(other.frames == [1, 2, 3, 4] for _, other in listeners[:-1])
+    assert metrics.counter("messenger_fanout_delivered_total", "message").current() == 8 * CHUNK - 1
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=6), st.integers(0, 4))
