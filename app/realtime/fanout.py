@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from gevent.event import Event
@@ -129,6 +130,9 @@ class Fanout:
         finally:
             together, replies = self._together, self._replies
             self._together, self._replies = None, []
+            if self._faults.active and together:
+                self._faults.detain(partial(self._send_together, together, []))
+                together = []
             self._send_together(together, replies)
 
     def reply(self, conn: Connection, frame: bytes) -> None:
@@ -198,9 +202,6 @@ class Fanout:
     def _send_together(
         self, together: list[tuple[Lane | None, Listeners, Parcel]], replies: list[tuple[Connection, bytes]]
     ) -> None:
-        if self._faults.active and together:
-            self._faults.detain(lambda: self._send_together(together, []))
-            together = []
         due: dict[Connection, list[Parcel]] = {}
         for conn, frame in replies:
             due.setdefault(conn, []).append(Parcel("message", frame, ()))

@@ -92,6 +92,7 @@ class Joiner:
             if after < membership.to_seq:
                 wants[conv, membership.from_seq] = Want(conv, after, membership.to_seq)
             return
+        after = min(after, membership.head)  # a stored cursor may be from another database; the hub's head must not be
         past_is_lacking = next(reversed(wants), (None, 0))[0] == conv  # memberships come in order
         complete = after >= membership.head and not heard.goes_beyond(conv, membership.head)
         if complete and not past_is_lacking and self._hub.join(session, conv, membership.head):

@@ -91,10 +91,10 @@ class House:
         self.arrivals = Arrivals(messages, self.hub, joiner, metrics, 25)
         self.greenlets = [gevent.spawn(joiner.run), gevent.spawn(self.arrivals.run)]
 
-    def arrives(self, device: DeviceId = PHONE, user: UserId = ADA, cursor: int = 0) -> Sink:
+    def arrives(self, device: DeviceId = PHONE, user: UserId = ADA, cursor: int | None = 0) -> Sink:
         sink = Sink()
         identity = Identity(user, device, 1e12)
-        self.arrivals.put(Arrival(cast(Connection, sink), identity, {CONV: cursor}, None))
+        self.arrivals.put(Arrival(cast(Connection, sink), identity, {} if cursor is None else {CONV: cursor}, None))
         return sink
 
     def tell(self, entry: Entry) -> None:
@@ -154,6 +154,17 @@ def test_a_device_that_is_revoked_while_it_signs_in_is_closed(house: House) -> N
     house.was_signed_in(sink)
     assert sink.closed_with == 4401
     assert wire.frame(wire.Device(PHONE, "revoked")) in sink.sent
+
+
+def test_a_stored_cursor_ahead_of_the_log_does_not_hide_what_comes(house: House) -> None:
+    house.log.members = [Membership(CONV, 1, None, 100, 0)]
+    house.log.append()
+    house.log.meanwhile = lambda: house.tell(house.log.append())
+    sink = house.arrives(cursor=None)
+    house.was_signed_in(sink)
+    house.tell(house.log.append())
+    assert has(sink, house.log.rows[1])
+    assert has(sink, house.log.rows[2])
 
 
 def test_who_hung_up_while_waiting_takes_no_fencing_number(house: House) -> None:

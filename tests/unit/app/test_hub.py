@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -214,6 +215,22 @@ def test_a_stalled_fanout_owes_but_does_not_deliver() -> None:
 
 
 # --- signing in without pages --------------------------------------------------------------------------
+
+
+def test_what_a_stalled_fanout_detained_of_one_turn_is_sent_once_when_it_moves_again() -> None:
+    metrics = Metrics()
+    faults = Faults(metrics, allowed=True)
+    registry = Hub(metrics, Fanout(metrics, faults))
+    _, sink = live(registry)
+    faults.switch(0, stall=True)
+    registry.deliver_all([event(1), event(2)])
+    assert sink.frames == []
+    runner = gevent.spawn(faults.run)
+    faults.switch(0, stall=False)
+    gevent.sleep(0.01)
+    runner.kill()
+    assert sink.frames == [1, 2]
+    assert not faults.active
 
 
 def test_who_lacks_nothing_is_live_at_once() -> None:
