@@ -188,14 +188,16 @@ class Fanout:
     def run(self) -> None:
         """Send rollouts for ever, a chunk of one conversation after a chunk of another; a greenlet of its own."""
         while True:
-            self._work.wait()
-            self._work.clear()
             while self._lanes:
                 lane = self._lanes.popleft()
-                self._send_chunk(lane)
-                if lane.busy:
-                    self._lanes.append(lane)
+                try:
+                    self._send_chunk(lane)
+                finally:  # a lane that were lost here would keep its conversation for ever
+                    if lane.busy:
+                        self._lanes.append(lane)
                 give_way()
+            self._work.clear()
+            self._work.wait()
 
     # --- together ------------------------------------------------------------------------------------
 
