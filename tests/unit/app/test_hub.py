@@ -456,7 +456,7 @@ def test_a_rollout_goes_on_after_a_chunk_that_failed() -> None:
     registry = Hub(metrics, fanout)
     listeners = crowd(registry, 3 * CHUNK)
     registry.deliver(event(1))
-    listeners[0][1].frames = None  # type: ignore[assignment]  the first send fails in an unforeseen way
+    listeners[0][1].frames = None  # type: ignore[assignment] # the first send fails in an unforeseen way
     with pytest.raises(TypeError):
         fanout.run()
     listeners[0][1].frames = []
