@@ -23,8 +23,8 @@ from app.realtime.outlet import Outlet
 from app.services.messages import Messages
 from app.store.messages import Stored
 
-FLUSH_S = 0.2
-RECEIPTS_EVERY_FLUSHES = 5
+READS_EVERY_S = 0.2
+DELIVERED_EVERY_TURNS = 5
 MAX_BATCH = 5_000
 MAX_WAITING = 200_000
 """Cursors that may wait while the database is away; a device whose cursor was not taken names it when it returns."""
@@ -65,17 +65,23 @@ class Cursors:
         """Write for ever; a greenlet of its own."""
         turn = 0
         while True:
-            gevent.sleep(FLUSH_S)
+            gevent.sleep(READS_EVERY_S)
             turn += 1
             try:
-                self.flush()
+                self._write_reads()
+                if turn % DELIVERED_EVERY_TURNS == 0:
+                    self._write_delivered()
             except AppError as error:
                 log.warning("cursors could not be written yet", error=error.message)
-            if turn % RECEIPTS_EVERY_FLUSHES == 0:
+            if turn % DELIVERED_EVERY_TURNS == 0:
                 self._tell_receipts()
 
     def flush(self) -> None:
         """Write what waits; what could not be written waits on. Raises AppError."""
+        self._write_reads()
+        self._write_delivered()
+
+    def _write_reads(self) -> None:
         while self._read:
             reads = dict(islice(self._read.items(), MAX_BATCH))
             moved = self._messages.read([(user, conv, seq, at) for (user, conv), (seq, at) in reads.items()])
@@ -87,6 +93,8 @@ class Cursors:
                 received_at = reads[user, conv][1]
                 self._commit["read"].observe(max(0.0, now - received_at))
                 self._outlet.read_mark(conv, user, seq, received_at)
+
+    def _write_delivered(self) -> None:
         while self._delivered:
             batch = list(islice(self._delivered.items(), MAX_BATCH))
             started = time.perf_counter()

@@ -53,7 +53,8 @@ class Settlement:
         listeners = self._hub.listeners(conv)
         if not listeners:
             return
-        counted = max(generation.get(conv, 0) for generation in self._counted)
+        newer, older = self._counted
+        counted = newer.get(conv) or older.get(conv, 0)
         self._counted[0][conv] = max(last, counted)
         if last <= counted:
             return
@@ -78,10 +79,14 @@ class Settlement:
             self._counted = [{}, self._counted[0]]
 
     def _settle(self, owed: Owed) -> None:
-        rows = owed.last - owed.first + 1
+        newer, older = self._acknowledged
+        rows, conv = owed.last - owed.first + 1, owed.conv
+        settled = confirmed = 0
         for session in owed.listeners:
-            if session.conn.open and self._hub.hears(session, owed.conv):
-                key = (session.device, owed.conv)
-                reached = max(generation.get(key, 0) for generation in self._acknowledged)
-                self._settled.add(rows)
-                self._confirmed.add(min(rows, max(0, reached - owed.first + 1)))
+            if session.conn.open:
+                key = (session.device, conv)
+                reached = newer.get(key) or older.get(key, 0)
+                settled += rows
+                confirmed += min(rows, max(0, reached - owed.first + 1))
+        self._settled.add(settled)
+        self._confirmed.add(confirmed)
