@@ -158,8 +158,9 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_fanout_dropped_total", "counter",
          "Frames that may be dropped and were, because their listener reads too slowly.", {"path": PATHS}),
     Spec("messenger_fanout_errors_total", "counter",
-         "Events that a stage of fan-out refused or could not carry on; the log makes good what the bus could not.",
-         {"path": PATHS, "stage": STAGES}),
+         "Events that could not be stored, told to the other nodes, or handed to a listener that went away; "
+         "the log makes good what the bus could not.",
+         {"path": PATHS, "stage": ("commit", "publish", "write")}),
     Spec("messenger_fanout_gaps_total", "counter",
          "Events that came before an earlier one of their conversation and had to wait for it."),
     Spec("messenger_fanout_waiting", "gauge", "Deliveries of large fan-outs that are still to be sent."),

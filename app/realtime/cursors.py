@@ -10,6 +10,7 @@ log: one that the bus lost is made good by the next.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import islice
 
 import gevent
@@ -43,6 +44,9 @@ class Cursors:
         }
         self.epoch = ""
         """The name of the database that devices were sent rows of; the reconciler keeps it true."""
+        self._failed = {
+            path: metrics.counter("messenger_fanout_errors_total", path, "commit") for path in ("read", "receipt")
+        }
         self._receipts: dict[tuple[ConversationId, UserId], int] = {}
         self._delivered: dict[tuple[DeviceId, ConversationId], Stored] = {}
         self._read: dict[tuple[UserId, ConversationId], tuple[int, float]] = {}
@@ -69,14 +73,18 @@ class Cursors:
         while True:
             gevent.sleep(READS_EVERY_S)
             turn += 1
-            try:
-                self._write_reads()
-                if turn % DELIVERED_EVERY_TURNS == 0:
-                    self._write_delivered()
-            except AppError as error:
-                log.warning("cursors could not be written yet", error=error.message)
+            self._try("read", self._write_reads)
             if turn % DELIVERED_EVERY_TURNS == 0:
+                self._try("receipt", self._write_delivered)
                 self._tell_receipts()
+
+    def _try(self, path: str, write: Callable[[], None]) -> None:
+        """Write; what could not be written waits on."""
+        try:
+            write()
+        except AppError as error:
+            self._failed[path].add()
+            log.warning("cursors could not be written yet", of=path, error=error.message)
 
     def flush(self) -> None:
         """Write what waits; what could not be written waits on. Raises AppError."""

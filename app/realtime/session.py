@@ -78,7 +78,6 @@ class Gatekeeper:
         self._validate = {
             kind: metrics.histogram("messenger_fanout_stage_seconds", path, "validate") for kind, path in _PATHS.items()
         }
-        self._invalid = metrics.counter("messenger_fanout_errors_total", "message", "validate")
         self._ok = metrics.counter("messenger_requests_total", "ws", "ok")
         self._client_error = metrics.counter("messenger_requests_total", "ws", "client_error")
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
@@ -110,7 +109,6 @@ class Gatekeeper:
             self._obey(conn, wire.decode(text), arrived)
         except AppError as error:
             self._client_error.add()
-            self._invalid.add()
             conn.send(wire.error_frame(error))
             if error.close_code:
                 conn.close(error.close_code, error.code)

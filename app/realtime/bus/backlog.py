@@ -32,16 +32,15 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def put(self, frames: list[BusFrame]) -> int:
-        """Let frames wait; returns how many were dropped to make room."""
+    def put(self, frames: list[BusFrame]) -> list[BusFrame]:
+        """Let frames wait; returns those that were dropped to make room."""
         now = time.perf_counter()
         for frame in frames:
             self._frames.append((now, frame))
             self._bytes += len(frame.frame)
-        dropped = 0
+        dropped = []
         while len(self._frames) > self._max_frames or self._bytes > self._max_bytes:
-            self._pop()
-            dropped += 1
+            dropped.append(self._pop()[1])
         self._filled.set()
         return dropped
 
@@ -71,9 +70,9 @@ class Backlog:
         self._frames.extendleft(reversed(batch))
         self._bytes += sum(len(frame.frame) for _, frame in batch)
 
-    def clear(self) -> int:
-        """Forget everything; returns how many frames that were."""
-        forgotten = len(self._frames)
+    def clear(self) -> list[BusFrame]:
+        """Forget everything; returns what that was."""
+        forgotten = [frame for _, frame in self._frames]
         self._frames.clear()
         self._bytes = 0
         return forgotten

@@ -66,11 +66,17 @@ class Shard:
         self._told_nobody = False
         self._dropped = metrics.counter("messenger_bus_dropped_total")
         self._seconds = metrics.histogram("messenger_redis_command_seconds")
+        self._failed = {path: metrics.counter("messenger_fanout_errors_total", path, "publish") for path in PATHS}
         self._publish = {path: metrics.histogram("messenger_fanout_stage_seconds", path, "publish") for path in PATHS}
 
     def publish(self, frames: list[BusFrame]) -> None:
         """Let frames wait for the publisher; while Redis is away they are dropped, at no cost."""
-        self._dropped.add(len(frames) if self.mute else self._backlog.put(frames))
+        self._count_dropped(frames if self.mute else self._backlog.put(frames))
+
+    def _count_dropped(self, frames: list[BusFrame]) -> None:
+        self._dropped.add(len(frames))
+        for frame in frames:
+            self._failed[frame.path].add()
 
     def run_subscriber(self) -> None:
         """Hear the channel for ever."""
@@ -89,7 +95,7 @@ class Shard:
             except (redis.RedisError, OSError) as error:
                 if not isinstance(error, MovedError):  # then what waits can go to the new place
                     self.mute = self._lost("told", self.mute, error)
-                    self._dropped.add(self._backlog.clear())
+                    self._count_dropped(self._backlog.clear())
                 gevent.sleep(_pause_s(error))
 
     def _lost(self, what: str, before: str | None, error: Exception) -> str:
