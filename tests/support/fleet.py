@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import requests
 
 from app import config, migrations
 from deploy.stack import database
+from deploy.stack.settings import is_free
 from deploy.stack.wait import answers
 from monitoring.client.api import Api
 from tests.support.proxy import Proxy
@@ -39,18 +39,8 @@ def base_port(count: int) -> int:
     """
     while True:
         first = random.randrange(10_000, 32_000 - count)
-        if all(map(_free, range(first, first + count))):
+        if all(map(is_free, range(first, first + count))):
             return first
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def start_workers(environ: dict[str, str], log: Path, workers: int) -> subprocess.Popen[bytes]:
