@@ -23,7 +23,7 @@ import psutil
 
 from deploy.bench import children
 from deploy.bench.node import Bed, bed, free_ports, redis, running, serving
-from deploy.stack.settings import StackError, find
+from deploy.stack.settings import StackError, find, is_free
 
 LIMIT_S = 1_200.0
 CONVERSATIONS = 10
@@ -162,12 +162,8 @@ def _free_row(count: int) -> int:
     """The first of `count` ports in a row, all free now."""
     while True:
         (first,) = free_ports(1)
-        if first + count < 65_536 and all(_is_free(first + n) for n in range(count)):
+        if first + count < 65_536 and all(is_free(first + n) for n in range(count)):
             return first
-
-
-def _is_free(port: int) -> bool:
-    return not any(c.laddr and c.laddr.port == port for c in psutil.net_connections("tcp4"))
 
 
 def _socket_url(port: int) -> str:
