@@ -82,6 +82,7 @@ class Engine:
         self._heard = heard
         self._request = handshake.request(port, "/ws")
         self._opened = 0
+        self._times = 0
         self.synced = 0
 
     def open_all(self, arrivals: deque[Person], in_flight: int = IN_FLIGHT) -> None:
@@ -105,6 +106,7 @@ class Engine:
             peer.sock.close()
         self.peers.clear()
         self._opened = self.synced = 0
+        self._times += 1
 
     def turn(self, timeout_s: float) -> list[int]:
         """One turn of the loop; returns the descriptors with news that are not ours."""
@@ -125,7 +127,8 @@ class Engine:
         sock = socket.socket()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind((f"127.0.{1 + self._opened // SOURCES}.1", 0))
+        # Another address each time: among the ports of those just closed the kernel would search long for a free one.
+        sock.bind((f"127.{self._times}.{1 + self._opened // SOURCES}.1", 0))
         with contextlib.suppress(BlockingIOError):
             sock.connect(("127.0.0.1", self._port))
         self.peers[sock.fileno()] = Peer(sock, person)
