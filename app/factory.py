@@ -114,7 +114,9 @@ def create_node(config: Config) -> Node:
         send_rate_per_s=config.send_rate_per_s,
         beat_s=config.beat_s,
     )
-    reconciler = Reconciler(messages, hub, settlement, metrics, partial(upkeep.take_epoch, arrivals, hub))
+    reconciler = Reconciler(
+        messages, hub, settlement, metrics, partial(upkeep.take_epoch, arrivals, cursors, settlement, hub)
+    )
     gateway = Gateway(gatekeeper, tokens, metrics, config.cors_origin, config.max_connections)
     metrics.gauge("messenger_bus_connected").read = lambda: float(carrier.connected)
 

@@ -1,4 +1,5 @@
 ALTER TABLE read_markers DROP COLUMN ts, DROP COLUMN xid;
+DROP FUNCTION epoch_name();
 DROP TRIGGER devices_revoked ON devices;
 DROP FUNCTION note_revocation();
 DROP TABLE device_events;

@@ -26,6 +26,12 @@ END $$;
 CREATE TRIGGER devices_revoked AFTER UPDATE OF revoked_at ON devices
     FOR EACH ROW WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION note_revocation();
 
+-- Which database this is. The stored id alone would survive a point-in-time recovery; the timeline does not.
+CREATE FUNCTION epoch_name() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT e.id || '.' || s.system_identifier || '.' || c.timeline_id
+    FROM epoch e, pg_control_system() s, pg_control_checkpoint() c
+$$;
+
 -- ts: when the server received the newest marker, in Unix seconds.
 ALTER TABLE read_markers ADD COLUMN xid xid8 NOT NULL DEFAULT pg_current_xact_id();
 ALTER TABLE read_markers ADD COLUMN ts double precision NOT NULL DEFAULT 0;

@@ -29,7 +29,8 @@ from app.services.messages import Messages
 from app.services.tokens import WsToken
 from app.store.devices import Admission, Newcomer
 
-WORKERS = 2
+WORKERS = 1
+"""More would take fencing numbers of one device's connections in another order than they came."""
 MAX_BATCH = 50
 LINGER_S = 0.005
 MAX_WAITING = 20_000

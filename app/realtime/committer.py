@@ -105,17 +105,22 @@ class Committer:
             batch: list[Pending] = take_batch(self._queue, MAX_BATCH)
             self._under_way = batch
             try:
-                answers = self._messages.commit([pending.message for pending in batch])
-            except AppError as error:
-                self._refuse(batch, error)
-            except Exception:
-                # The node must go on committing; the clients repeat with the same ids.
-                log.exception("commit failed")
-                self._refuse(batch, Unavailable("the message could not be stored; send it again"))
-            else:
-                self._answer(batch, answers)
-            self._under_way = []
-            self._answered += len(batch)
+                self._commit(batch)
+            finally:
+                self._under_way = []
+                self._answered += len(batch)
+
+    def _commit(self, batch: list[Pending]) -> None:
+        try:
+            answers = self._messages.commit([pending.message for pending in batch])
+        except AppError as error:
+            self._refuse(batch, error)
+        except Exception:
+            # The node must go on committing; the clients repeat with the same ids.
+            log.exception("commit failed")
+            self._refuse(batch, Unavailable("the message could not be stored; send it again"))
+        else:
+            self._answer(batch, answers)
 
     def watch(self) -> None:
         """Count overdue sends as owed, for ever; a greenlet of its own."""

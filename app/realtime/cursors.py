@@ -41,6 +41,8 @@ class Cursors:
         self._commit = {
             path: metrics.histogram("messenger_fanout_stage_seconds", path, "commit") for path in ("read", "receipt")
         }
+        self.epoch = ""
+        """The name of the database that devices were sent rows of; the reconciler keeps it true."""
         self._receipts: dict[tuple[ConversationId, UserId], int] = {}
         self._delivered: dict[tuple[DeviceId, ConversationId], Stored] = {}
         self._read: dict[tuple[UserId, ConversationId], tuple[int, float]] = {}
@@ -98,7 +100,7 @@ class Cursors:
         while self._delivered:
             batch = list(islice(self._delivered.items(), MAX_BATCH))
             started = time.perf_counter()
-            receipts = self._messages.delivered([stored for _, stored in batch])
+            receipts = self._messages.delivered([stored for _, stored in batch], self.epoch)
             self._commit["receipt"].observe(time.perf_counter() - started, len(batch))
             for key, stored in batch:
                 if self._delivered.get(key) is stored:

@@ -146,6 +146,10 @@ class Fanout:
         """A frame to all `listeners`; the caller has counted it as owed. `lane` keeps the order of its conversation."""
         if not listeners:
             return
+        if path in DROPPABLE and self._needs_rollout(listeners, lane):
+            # What may be lost does not delay messages.
+            self._dropped[path].add(len(listeners))
+            return
         together = self._together
         if together is not None and path not in DROPPABLE and not self._needs_rollout(listeners, lane):
             if together:

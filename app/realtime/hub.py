@@ -77,6 +77,8 @@ class Session:
     topics: tuple[Topic, ...] = ()
     due: float = 0.0
     shared: Account | None = None
+    mistakes: int = 0
+    typed_at: float = 0.0
 
 
 class Topic:
@@ -291,6 +293,11 @@ class Hub:
         """The conversations of which `session` still reads pages."""
         return [topic.conv for topic in session.topics if self.is_behind(session, topic.conv)]
 
+    def still_hear(self, listeners: Iterable[Session], conv: ConversationId) -> list[Session]:
+        """Those of `listeners` who are connected and hear `conv` now."""
+        topic = self._topics.get(conv)
+        return [s for s in listeners if s.conn.open and topic in s.topics]
+
     def listeners(self, conv: ConversationId) -> tuple[Session, ...]:
         """Who hears `conv` live."""
         topic = self._topics.get(conv)
@@ -437,11 +444,19 @@ class Hub:
             hearing = topic.live if topic.transit is None else (*topic.live, *topic.transit.joining)
             self._to_listeners(path, tuple(s for s in hearing if s.user != but), frame, ts, topic)
 
+    def forget_marks(self) -> None:
+        """Another database answers: what was told of read markers says nothing of its."""
+        self._marks = ToldMarks()
+
     def read_mark(self, conv: ConversationId, user: UserId, seq: int, frame: bytes, ts: float) -> bool:
         """`user` has read through `seq`: tell everybody who hears `conv`; False when that was told before."""
         if not self.wanted(conv) or not self._marks.is_news(user, conv, seq):
             return False
-        self.to_conversation("read", conv, frame, ts)
+        if self._fanout.is_large(self.listeners(conv)):
+            # Everybody's marker to everybody would cost more than the messages.
+            self._to_listeners("read", self._by_user.get(user, ()), frame, ts, None)
+        else:
+            self.to_conversation("read", conv, frame, ts)
         return True
 
     def to_all(self, path: str, frame: bytes, ts: float) -> int:
@@ -456,6 +471,8 @@ class Hub:
 
         `path` keeps them apart from live deliveries.
         """
+        if not session.conn.open:
+            return
         self._fanout.owe(path, len(frames))
         self._fanout.send_joined(path, session, frames)
 

@@ -113,6 +113,7 @@ class Joiner:
         for conv, after in cursors.items():
             if len(work.asked) < MAX_ASKED or conv in work.asked:
                 work.asked[conv] = min(after, work.asked.get(conv, after))
+                work.entered.discard(conv)
 
     def forget(self, session: Session) -> None:
         """This session is gone. Called in read callbacks."""

@@ -32,6 +32,11 @@ from app.store.messages import NewMessage, Stored
 
 HELLO_DEADLINE_S = 5.0
 GOODBYE_DEADLINE_S = 5.0
+MAX_MISTAKES = 100
+"""Commands that could not be understood, over the life of a connection."""
+MAX_UNKNOWN_CURSORS = 16
+"""Cursors in one `delivered` for conversations that the device does not hear (any more)."""
+TYPING_EVERY_S = 1.0
 SIGNING_IN = object()
 """In `Connection.session`: a valid token was shown, the database is being asked."""
 _PATHS: dict[type[wire.Command], str] = {
@@ -109,6 +114,16 @@ class Gatekeeper:
             conn.send(wire.error_frame(error))
             if error.close_code:
                 conn.close(error.close_code, error.code)
+            elif not isinstance(conn.session, Session):
+                conn.close(1008, "say hello first")
+            else:
+                self._count_mistake(conn.session)
+
+    def _count_mistake(self, session: Session) -> None:
+        """A client that only makes mistakes costs as much as one that talks, and no rate limit sees it."""
+        session.mistakes += 1
+        if session.mistakes >= MAX_MISTAKES:
+            session.conn.close(1008, "too many mistakes")
 
     def received_bytes(self, conn: Connection, _data: bytes) -> None:
         """A binary frame came: nothing of ours is said that way."""
@@ -213,14 +228,21 @@ class Gatekeeper:
         session.expires_at = max(session.expires_at, identity.expires_at)
 
     def _delivered(self, session: Session, cursors: Mapping[ConversationId, int]) -> None:
+        unknown = 0
         for conv, seq in cursors.items():
             sent = self._hub.has_sent(session, conv, seq)
-            self._cursors.delivered(Stored(session.device, session.user, conv, seq, sent))
-            if sent or self._hub.hears(session, conv):  # what is kept must not grow with what a client makes up
+            if sent or self._hub.hears(session, conv):
                 self._settlement.acknowledged(session.device, conv, seq)
+            else:
+                unknown += 1
+                if unknown > MAX_UNKNOWN_CURSORS:  # what is kept must not grow with what a client makes up
+                    continue
+            self._cursors.delivered(Stored(session.device, session.user, conv, seq, sent))
 
     def _typing(self, session: Session, conv: ConversationId) -> None:
         # What the hub knows is enough here: it lasts seconds and nothing is stored.
-        if self._hub.hears(session, conv):
+        now = time.monotonic()
+        if now - session.typed_at >= TYPING_EVERY_S and self._hub.hears(session, conv):
+            session.typed_at = now
             event = wire.TypingEvent(conv, session.user)
             self._outlet.aside("typing", conv, event, time.time(), but=session.user)

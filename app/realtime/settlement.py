@@ -10,6 +10,7 @@ was acknowledged for at least as long as anything waits for it, so memory follow
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ SETTLE_AFTER_S = 30.0
 """A delivery must be acknowledged within this time (the delivery SLO)."""
 KEEP_S = SETTLE_AFTER_S + 10.0
 """How long a generation lasts: a device may acknowledge a row before the poll that owes it, by what polls are late."""
+NEWCOMER_S = 1.0
 MAX_OWED = 200_000
 """Ranges that may wait; beyond it the oldest is settled early, as what is acknowledged by then."""
 
@@ -54,7 +56,7 @@ class Settlement:
         if not listeners:
             return
         newer, older = self._counted
-        counted = newer.get(conv) or older.get(conv, 0)
+        counted = max(newer.get(conv, 0), older.get(conv, 0))
         self._counted[0][conv] = max(last, counted)
         if last <= counted:
             return
@@ -78,14 +80,21 @@ class Settlement:
             self._acknowledged = [{}, self._acknowledged[0]]
             self._counted = [{}, self._counted[0]]
 
+    def forget(self) -> None:
+        """Another database answers: nothing of the old one is owed any more."""
+        self._owed.clear()
+        self._acknowledged, self._counted = [{}, {}], [{}, {}]
+
     def _settle(self, owed: Owed) -> None:
+        # Who connected just before the row may have named it in `hello`, where nothing is acknowledged.
+        since_before = time.time() - SETTLE_AFTER_S - NEWCOMER_S
         newer, older = self._acknowledged
         rows, conv = owed.last - owed.first + 1, owed.conv
         settled = confirmed = 0
-        for session in owed.listeners:
-            if session.conn.open:
+        for session in self._hub.still_hear(owed.listeners, conv):
+            if session.since < since_before:
                 key = (session.device, conv)
-                reached = newer.get(key) or older.get(key, 0)
+                reached = max(newer.get(key, 0), older.get(key, 0))
                 settled += rows
                 confirmed += min(rows, max(0, reached - owed.first + 1))
         self._settled.add(settled)

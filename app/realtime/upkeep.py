@@ -15,6 +15,7 @@ from app.metrics import Metrics
 from app.realtime import expiry
 from app.realtime.arrivals import Arrivals
 from app.realtime.connection import Connection
+from app.realtime.cursors import Cursors
 from app.realtime.hub import Hub, Session
 from app.realtime.session import Gatekeeper
 from app.realtime.settlement import Settlement
@@ -83,10 +84,12 @@ def measure_loop_lag(metrics: Metrics) -> None:
         histogram.observe(max(0.0, time.perf_counter() - started - LAG_PROBE_S))
 
 
-def take_epoch(arrivals: Arrivals, hub: Hub, epoch: str) -> None:
+def take_epoch(arrivals: Arrivals, cursors: Cursors, settlement: Settlement, hub: Hub, epoch: str) -> None:
     """The database has this name now. If it had another one, everybody must come again and be told so."""
-    before, arrivals.epoch = arrivals.epoch, epoch
+    before, arrivals.epoch, cursors.epoch = arrivals.epoch, epoch, epoch
     if before:
+        hub.forget_marks()
+        settlement.forget()
         log.error("another database answers now; every device is sent to come again", before=before, now=epoch)
         for session in hub.sessions():
             session.conn.close(1012, "the database was restored")

@@ -73,10 +73,19 @@ class Messages:
         with self._db.statement() as conn:
             return messages.poll(conn, start)
 
-    def delivered(self, told: Sequence[Stored]) -> list[tuple[ConversationId, UserId, int]]:
-        """Move device cursors; returns the receipts worth telling (conversation, user, seq)."""
-        with self._relaxed.statement() as conn:
-            return messages.advance_cursors(conn, told, RECEIPT_GROUP_LIMIT)
+    def delivered(self, told: Sequence[Stored], epoch: str) -> list[tuple[ConversationId, UserId, int]]:
+        """Move device cursors; returns the receipts worth telling (conversation, user, seq).
+
+        One whose device or conversation is gone is passed over, like a refused row of `commit`.
+        """
+        try:
+            with self._relaxed.statement() as conn:
+                return messages.advance_cursors(conn, told, epoch, RECEIPT_GROUP_LIMIT)
+        except InvalidRequest:
+            if len(told) == 1:
+                return []
+            middle = len(told) // 2
+            return self.delivered(told[:middle], epoch) + self.delivered(told[middle:], epoch)
 
     def read(
         self, told: Sequence[tuple[UserId, ConversationId, int, float]]

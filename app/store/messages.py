@@ -147,10 +147,10 @@ class Stored:
 
 
 def advance_cursors(
-    conn: Connection, told: Sequence[Stored], group_limit: int
+    conn: Connection, told: Sequence[Stored], epoch: str, group_limit: int
 ) -> list[tuple[ConversationId, UserId, int]]:
     """Move device cursors forward, no (device, conversation) twice; returns the receipts worth telling
-    (conversation, user, seq).
+    (conversation, user, seq). Where another database than `epoch` answers, nothing moves.
     """
     rows = _rows(
         conn,
@@ -160,6 +160,7 @@ def advance_cursors(
         convs=[s.conv for s in told],
         seqs=[s.seq for s in told],
         sent=[s.sent for s in told],
+        epoch=epoch,
         group_limit=group_limit,
     )
     return [(ConversationId(conv), UserId(user), seq) for conv, user, seq in rows]

@@ -18,9 +18,7 @@ WITH fresh AS MATERIALIZED (
     SELECT conversation_id, seq, kind, user_id FROM messages WHERE xid >= %(position)s::text::xid8
 )
 SELECT 'position', NULL::bigint, NULL::bigint, NULL::bigint, NULL::int, NULL::float8,
-       pg_snapshot_xmin(pg_current_snapshot())::text,
-       (SELECT e.id || '.' || s.system_identifier || '.' || c.timeline_id
-        FROM epoch e, pg_control_system() s, pg_control_checkpoint() c)
+       pg_snapshot_xmin(pg_current_snapshot())::text, epoch_name()
 UNION ALL
 SELECT 'fresh', conversation_id, max(seq), min(seq), NULL, NULL, NULL, NULL FROM fresh GROUP BY conversation_id
 UNION ALL
@@ -55,12 +53,13 @@ CROSS JOIN LATERAL (
 ORDER BY m.conversation_id, m.seq
 
 -- name: advance_cursors
--- `sent`: the node knows that it has sent that row to the device. What it does not know is cut to what the person
--- may have seen. Sorted, so that two nodes lock in one order. A receipt is worth telling when it covers a message of
+-- `sent`: the node knows that it has sent that row to the device, of the database with that epoch; nothing is taken
+-- for another one. What the node does not know is cut to what the person may have seen. Sorted, so that two nodes lock in one order. A receipt is worth telling when it covers a message of
 -- somebody else, in a conversation that is not too large for receipts.
 WITH said AS (
     SELECT * FROM unnest(%(devices)s::bigint[], %(users)s::bigint[], %(convs)s::bigint[], %(seqs)s::bigint[],
                          %(sent)s::boolean[]) AS t(device, usr, conv, seq, sent)
+    WHERE epoch_name() = %(epoch)s
 ), checked AS (
     SELECT device, usr, conv, seq FROM said WHERE sent
     UNION ALL
