@@ -140,7 +140,7 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_ws_connects_total", "counter", "WebSocket handshakes and sign-ins by how they ended.",
          {"result": ("accepted", "refused", "unauthenticated")}),
     Spec("messenger_ws_closes_total", "counter", "WebSocket connections closed, by close code.",
-         {"code": ("1000", "1001", "1002", "1003", "1006", "1007", "1008", "1009", "1011", "1012",
+         {"code": ("1000", "1001", "1002", "1003", "1006", "1007", "1008", "1009", "1011", "1012", "1013",
                    "4008", "4401", "4402", "4408", "4409", "other")}),
     Spec("messenger_ws_send_queue_bytes", "gauge", "Bytes waiting in this node's outbound queues."),
     Spec("messenger_fanout_owed_total", "counter",

@@ -114,9 +114,8 @@ class Device(_Event, tag="device"):
     """Not looked at: a connection that ends with its device is told by the close code."""
 
 
-Event = (
-    Welcome | Ack | Message | Member | Synced | Resync | Drain | Error | Receipt | ReadMark | Broadcast | Typing | Device
-)
+NotLookedAt = Receipt | ReadMark | Broadcast | Typing | Device
+Event = Welcome | Ack | Message | Member | Synced | Resync | Drain | Error | NotLookedAt
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 

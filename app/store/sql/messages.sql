@@ -54,8 +54,9 @@ ORDER BY m.conversation_id, m.seq
 
 -- name: advance_cursors
 -- `sent`: the node knows that it has sent that row to the device, of the database with that epoch; nothing is taken
--- for another one. What the node does not know is cut to what the person may have seen. Sorted, so that two nodes lock in one order. A receipt is worth telling when it covers a message of
--- somebody else, in a conversation that is not too large for receipts.
+-- for another one. What the node does not know is cut to what the person may have seen. Sorted, so that two nodes
+-- lock in one order. A receipt is worth telling when it covers a message of somebody else, in a conversation that is
+-- not too large for receipts.
 WITH said AS (
     SELECT * FROM unnest(%(devices)s::bigint[], %(users)s::bigint[], %(convs)s::bigint[], %(seqs)s::bigint[],
                          %(sent)s::boolean[]) AS t(device, usr, conv, seq, sent)
