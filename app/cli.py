@@ -1,4 +1,7 @@
-"""The command line of the messenger."""
+"""The command line of the messenger.
+
+What one command needs is imported by it: a node that serves has no use for the migrations' library in its memory.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 import click
 from dotenv import dotenv_values
 
-from app import __version__, config, migrations, seeding
+from app import __version__, config
 from app.errors import AppError, ConfigError
 from app.metrics import Metrics, registry_of
 
@@ -92,6 +95,8 @@ without_backup_option = click.option(
 @click.pass_obj
 def migrate_up(env_file: Path | None, without_backup: bool) -> None:
     """Apply what is pending. In production a backup younger than an hour must lie in BACKUP_DIR."""
+    from app import migrations
+
     with reporting():
         _echo_steps("applied", migrations.up(_load(env_file), without_backup=without_backup))
 
@@ -102,6 +107,8 @@ def migrate_up(env_file: Path | None, without_backup: bool) -> None:
 @click.pass_obj
 def migrate_down(env_file: Path | None, count: int, without_backup: bool) -> None:
     """Take back the last steps, and with them what they stored; in production wants a backup like `up`."""
+    from app import migrations
+
     with reporting():
         _echo_steps("taken back", migrations.down(_load(env_file), count, without_backup=without_backup))
 
@@ -110,6 +117,8 @@ def migrate_down(env_file: Path | None, count: int, without_backup: bool) -> Non
 @click.pass_obj
 def migrate_status(env_file: Path | None) -> None:
     """List every step and whether the database has it; exit status 1 while some are pending."""
+    from app import migrations
+
     with reporting():
         steps = migrations.status(_load(env_file))
     for step in steps:
@@ -151,6 +160,8 @@ def seed(
     allow_production: bool,
 ) -> None:
     """Mint people, devices, conversations and tokens in bulk, for load tools."""
+    from app import seeding
+
     with reporting():
         settings = _load(env_file)
         if settings.production and not allow_production:

@@ -109,6 +109,7 @@ class Connection:
         "_sock",
         "close_code",
         "heard",
+        "lively",
         "session",
     )
 
@@ -121,6 +122,7 @@ class Connection:
         self._outbox: Outbox | None = None
         self.close_code = 0  # of the close frame we sent; 0 while open
         self.heard = True  # something came since the last beat
+        self.lively = False  # and it shows that the other side hears us, too; the owner's
         self.session: Any = None  # the owner's
         self._reader: Any = get_hub().loop.io(sock.fileno(), _READ)
         self._reader.start(self._readable)
@@ -167,6 +169,18 @@ class Connection:
         """Ask whether the other side lives; any byte from it counts as the answer."""
         self.heard = False
         self.send(_PING)
+
+    def beat(self) -> None:
+        """Have a turn: ping, or cut when nothing came since the last ping.
+
+        Who has just shown that it hears us needs no ping. Who dies right after a turn is cut at the second one from then.
+        """
+        if self.lively:
+            self.lively = False
+        elif self.lives():
+            self.ping()
+        else:
+            self.abort(1006)
 
     def lives(self) -> bool:
         """Whether anything came since the last ping; on a busy node it may have come and not been read yet."""

@@ -160,6 +160,7 @@ class Gatekeeper:
         elif not self._may_go_on(session):
             self._slow_down(session, command)
         elif isinstance(command, wire.Send):
+            conn.lively = True  # the ack is a sign to it as this is to us
             self._send(session, command, arrived)
         else:
             self._note(session, command)
@@ -211,6 +212,7 @@ class Gatekeeper:
         if isinstance(command, wire.Auth):
             self._renew(session, self._tokens.check(command.token))
         elif isinstance(command, wire.Delivered):
+            session.conn.lively = True  # it says what it has just heard
             self._delivered(session, command.cursors)
         elif isinstance(command, wire.Read):
             self._cursors.read(session.user, command.conv, command.seq, time.time())

@@ -34,20 +34,17 @@ log = logs.get("upkeep")
 def beat(gatekeeper: Gatekeeper, beat_s: int) -> None:
     """Ping, cut and expire, for ever; one greenlet for all connections.
 
-    Each second one slot of the roster has its turn, so every connection has one in `beat_s` seconds: it is
-    pinged, or cut when nothing came since the last ping. A half-open one lives two beats.
+    Each second one slot of the roster has its turn, so every connection has one in `beat_s` seconds (see
+    `Connection.beat`). A half-open one lives two beats.
     """
     turn = 0
     while True:
         gevent.sleep(1)
         turn += 1
         for conn in gatekeeper.connections.slot(turn):
-            if conn.lives():
-                conn.ping()
-                if isinstance(conn.session, Session):
-                    expiry.watch(conn.session, beat_s + 1)
-            else:
-                conn.abort(1006)
+            conn.beat()
+            if isinstance(conn.session, Session):
+                expiry.watch(conn.session, beat_s + 1)
         _enforce_deadlines(gatekeeper)
 
 
