@@ -245,10 +245,14 @@ class Metrics(Collector):
         assert isinstance(child, Histogram)  # noqa: S101
         return child
 
+    def children(self, spec: Spec) -> Iterable[tuple[tuple[str, ...], Child]]:
+        """Every child of a metric, with its label values in the order of `spec.labels`."""
+        return self._children[spec.name].items()
+
     def collect(self) -> Iterator[Metric]:
-        """What a scrape sees; called by prometheus_client."""
+        """Everything as prometheus_client's values; a node's scrapes are rendered by `app.exposition`."""
         for spec in CATALOGUE:
-            yield _family(spec, self._children[spec.name].items())
+            yield _family(spec, self.children(spec))
 
 
 def _children(spec: Spec, recording: bool) -> dict[tuple[str, ...], Child]:

@@ -18,14 +18,14 @@ from typing import ClassVar
 import gevent
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
-from prometheus_client import make_wsgi_app
 from psycogreen.gevent import patch_psycopg
 
 from app import logs
 from app.config import Config
 from app.errors import ConfigError
+from app.exposition import Exposition
 from app.factory import Node, create_node
-from app.metrics import registry_of, watch_gc_pauses
+from app.metrics import watch_gc_pauses
 from app.protocol import wire
 from app.realtime.upgrade import Handler
 
@@ -71,7 +71,7 @@ def serve(config: Config, supervisor: int | None = None) -> None:
     port = bind("PORT", config.host, config.port, shared=shared)
     metrics_port = bind("METRICS_PORT", config.metrics_host, config.metrics_port, shared=False)
     public = WSGIServer(port, node.app, handler_class=PublicHandler, log=None)
-    private = WSGIServer(metrics_port, make_wsgi_app(registry_of(node.metrics)), log=None)
+    private = WSGIServer(metrics_port, Exposition(node.metrics).wsgi, log=None)
     node.start()
     # Only now: what waited at a worker that cannot start would be reset, and the others would have served it.
     port.listen(BACKLOG)

@@ -173,7 +173,8 @@ class Connection:
     def beat(self) -> None:
         """Have a turn: ping, or cut when nothing came since the last ping.
 
-        Who has just shown that it hears us needs no ping. Who dies right after a turn is cut at the second one from then.
+        Who has just shown that it hears us needs no ping. Who dies right after a turn is cut at the second one
+        from then.
         """
         if self.lively:
             self.lively = False

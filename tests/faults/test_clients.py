@@ -52,7 +52,8 @@ def test_slow_consumer(fleet: Fleet) -> None:
 
 
 QUERIES_PER_CONNECT = 1.5
-"""Statements for each device that comes back: one to sign in, shared by those who come together; pages for who lacks any."""
+"""Statements for each device that comes back: one to sign in, shared by those who come together, and pages for who
+lacks any."""
 OTHER_QUERIES_PER_S = 6.0
 """What an idle node asks of the database: the log of commits, five times a second, and little else."""
 
