@@ -232,7 +232,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEND_RATE_PER_S", _integer(1, 1_000_000), "50", "50",
             "messages and other commands a second one device may send; bursts of four times that pass"),
     Setting("BEAT_S", _integer(1, 300), "25", "25",
-            "seconds between two pings of a connection; whoever is silent for two of them is cut"),
+            "a beat, in seconds: a client that shows no life is pinged, and cut after two beats at the latest"),
     Setting("DRAIN_S", _integer(1, 600), "20", "20",
             "seconds a node that goes away may take to close its connections; one with few is faster"),
     Setting("TRUSTED_PROXIES", _networks, None, "10.0.0.0/24",

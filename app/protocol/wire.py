@@ -94,7 +94,7 @@ class ServerEvent(Struct, tag_field="type", omit_defaults=True, gc=False):
 
 
 class Welcome(ServerEvent, tag="welcome"):
-    """Signed in. `ts` is the server's clock; the connection is pinged every `beat_s` seconds."""
+    """Signed in. `ts` is the server's clock; who is silent is cut after two beats of `beat_s` seconds."""
 
     user: UserId
     device: DeviceId

@@ -105,6 +105,7 @@ class Connection:
         "_discarded_bytes",
         "_outbox",
         "_owner",
+        "_pinged",
         "_reader",
         "_sock",
         "close_code",
@@ -121,8 +122,9 @@ class Connection:
         self._discarded_bytes: int | None = None  # since we stopped parsing; None while we do
         self._outbox: Outbox | None = None
         self.close_code = 0  # of the close frame we sent; 0 while open
-        self.heard = True  # something came since the last beat
-        self.lively = False  # and it shows that the other side hears us, too; the owner's
+        self.heard = True  # something came since the last turn
+        self.lively = False  # and it shows that the other side hears us, too; set by the owner as well
+        self._pinged = False
         self.session: Any = None  # the owner's
         self._reader: Any = get_hub().loop.io(sock.fileno(), _READ)
         self._reader.start(self._readable)
@@ -165,29 +167,20 @@ class Connection:
             return False
         return self.send(frame) or self.open
 
-    def ping(self) -> None:
-        """Ask whether the other side lives; any byte from it counts as the answer."""
-        self.heard = False
-        self.send(_PING)
-
     def beat(self) -> None:
-        """Have a turn: ping, or cut when nothing came since the last ping.
+        """Have a turn of the wheel: ping, or cut when nothing came since the last ping.
 
-        Who has just shown that it hears us needs no ping. Who dies right after a turn is cut at the second one
-        from then.
+        Who has shown since the last turn that it hears us needs no ping. Who dies is cut at the third turn from then.
         """
+        if not (self.lively or self.heard):
+            self._readable()  # on a busy node something may have come and not been read yet
         if self.lively:
-            self.lively = False
-        elif self.lives():
-            self.ping()
+            self.lively = self.heard = self._pinged = False
+        elif self.heard or not self._pinged:
+            self.heard, self._pinged = False, True
+            self.send(_PING)
         else:
             self.abort(1006)
-
-    def lives(self) -> bool:
-        """Whether anything came since the last ping; on a busy node it may have come and not been read yet."""
-        if not self.heard:
-            self._readable()
-        return self.heard
 
     def stalled(self, now: float) -> bool:
         """Whether something waits and the kernel has taken nothing for STALL_S; `now` is monotonic."""
@@ -306,7 +299,8 @@ class Connection:
             self._owner.received_bytes(self, event.data)
         elif event.opcode is Opcode.PING:
             self.send(encode(Opcode.PONG, event.data))
-        # A pong needs nothing: that something came is noted already.
+        elif event.opcode is Opcode.PONG:
+            self.lively = True
 
     def _fail(self, code: int, reason: str) -> None:
         """End a connection whose other side broke the protocol, or that we cannot serve; never raises."""

@@ -83,7 +83,7 @@ class Gatekeeper:
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
         self._closes = {code: metrics.counter("messenger_ws_closes_total", code) for code in _CLOSE_CODES}
         self.outboxes = Outboxes()
-        self.connections = Roster(beat_s)
+        self.connections = Roster(max(1, beat_s * 2 // 3))
         self.waiting_for_hello: deque[tuple[float, Connection]] = deque()
         self.waiting_for_goodbye: deque[tuple[float, Connection]] = deque()
         metrics.gauge("ws_connections_active").read = lambda: len(self.connections)
@@ -219,6 +219,7 @@ class Gatekeeper:
         elif isinstance(command, wire.Typing):
             self._typing(session, command.conv)
         else:
+            session.conn.lively = True  # as with a send: `synced` is the answer
             self._joiner.catch_up(session, command.cursors)
 
     @staticmethod

@@ -34,8 +34,8 @@ log = logs.get("upkeep")
 def beat(gatekeeper: Gatekeeper, beat_s: int) -> None:
     """Ping, cut and expire, for ever; one greenlet for all connections.
 
-    Each second one slot of the roster has its turn, so every connection has one in `beat_s` seconds (see
-    `Connection.beat`). A half-open one lives two beats.
+    Each second one slot of the roster has its turn (see `Connection.beat`). The roster has two slots for three
+    seconds of a beat, so three turns, after which a half-open connection is cut, are two beats.
     """
     turn = 0
     while True:

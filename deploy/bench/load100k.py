@@ -95,7 +95,7 @@ def needs(connections: int, nodes: int, has: Machine) -> list[Need]:
 @click.option("--nodes", default=6, show_default=True, type=click.IntRange(1), help="Node processes.")
 @click.option("--duration", default=300, show_default=True, type=click.IntRange(1), help="Seconds of traffic.")
 @click.option(
-    "--rate", default=2_500, show_default=True, type=click.IntRange(1), help="Sends a second, 2 deliveries each."
+    "--rate", default=2_520, show_default=True, type=click.IntRange(1), help="Sends a second, 2 deliveries each."
 )
 @click.option("--connect-rate", default=1_500, show_default=True, type=click.IntRange(1), help="Connects a second.")
 @click.option("--one-port", is_flag=True, help="`serve --workers` on one port instead of a port for each node.")

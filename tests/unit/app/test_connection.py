@@ -12,7 +12,7 @@ import pytest
 
 from app.protocol.frames import MAX_MESSAGE_BYTES, Opcode, encode
 from app.realtime.connection import LINGER_BYTES, Connection, Outboxes, Owner
-from tests.support.rawws import BINARY, CLOSE, PING, TEXT, close, frame
+from tests.support.rawws import BINARY, CLOSE, PING, PONG, TEXT, close, frame
 
 
 class Recorder:
@@ -124,6 +124,43 @@ def test_after_our_close_frame_only_the_answer_counts(pair_of: Callable[[Recorde
     assert (answer[:1], len(answer)) == (b"\x88", 2 + 2 + len("revoked"))
     pair.client.close()
     pair.until(lambda: owner.told == ["closing ", "closed 4401"])
+
+
+def pings(pair: Pair) -> int:
+    """How many pings have come to the client since it was last asked."""
+    gevent.sleep(0.01)
+    try:
+        return pair.client.recv(4096).count(b"\x89\x00")
+    except BlockingIOError:
+        return 0
+
+
+def test_who_is_silent_is_pinged_and_then_cut(pair_of: Callable[[Recorder], Pair]) -> None:
+    owner = Recorder()
+    pair = pair_of(owner)
+    pair.conn.beat()
+    assert pings(pair) == 1
+    pair.client.send(frame(PONG, b""))
+    pair.until(lambda: pair.conn.lively)
+    pair.conn.beat()
+    assert pings(pair) == 0, "the answer is sign enough for a turn"
+    pair.conn.beat()
+    assert pings(pair) == 1
+    assert owner.told == []
+    pair.conn.beat()
+    assert owner.told == ["closed 1006"]
+
+
+def test_who_only_talks_is_pinged_each_turn_and_never_cut(pair_of: Callable[[Recorder], Pair]) -> None:
+    pair = pair_of(Recorder())
+    for _ in range(5):
+        pair.client.send(frame(TEXT, b"typing"))
+        pair.until(lambda: pair.conn.heard)
+        pair.conn.beat()
+        assert pings(pair) == 1
+    pair.client.send(frame(TEXT, b"unread so far"))
+    pair.conn.beat()
+    assert pair.conn.open
 
 
 def test_what_is_queued_goes_out_before_the_end(pair_of: Callable[[Recorder], Pair]) -> None:
