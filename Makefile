@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate unit e2e seed-100k token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate unit e2e seed-100k bench load-100k token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -55,7 +55,13 @@ e2e: $(STAMP) ## the tests that start the stack as a user does
 	$(BIN)/pytest -q -m e2e
 
 seed-100k: setup ## time the minting of 100,000 people, devices and tokens
-	$(BIN)/python -m deploy.bench_seed
+	$(BIN)/python -m deploy.bench seed
+
+bench: setup ## measure the messenger beside its references, 5 to 10 minutes; BENCH="delivery yield" for some
+	$(BIN)/python -m deploy.bench $(BENCH)
+
+load-100k: setup ## 100,000 connections over six nodes with traffic, 10 to 20 minutes; says first what it needs
+	$(BIN)/python -m deploy.bench.load100k
 
 requirements: $(STAMP) ## compile the pinned requirements anew
 	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.txt setup.cfg

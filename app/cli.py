@@ -1,4 +1,7 @@
-"""The command line of the messenger."""
+"""The command line of the messenger.
+
+What one command needs is imported by it: a node that serves has no use for the migrations' library in its memory.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 import click
 from dotenv import dotenv_values
 
-from app import __version__, config, migrations, seeding
+from app import __version__, config
 from app.errors import AppError, ConfigError
 from app.metrics import Metrics, registry_of
 
@@ -50,13 +53,31 @@ def main(context: click.Context, env_file: Path | None) -> None:
 
 
 @main.command()
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Node processes that share PORT; worker i has METRICS_PORT + i. SIGHUP replaces them one by one.",
+)
+@click.option("--worker-of", type=int, hidden=True, help="The supervisor's process id; for workers only.")  # fmt: skip
 @click.pass_obj
-def serve(env_file: Path | None) -> None:
+def serve(env_file: Path | None, workers: int, worker_of: int | None) -> None:
     """Serve HTTP, WebSockets and metrics until SIGTERM."""
     with reporting():
+        settings = _load(env_file)
+        if workers > 1:
+            from app.workers import supervise
+
+            sys.exit(supervise(settings, workers, _own_command(env_file)))
         from app.server import serve as run
 
-        run(_load(env_file))
+        run(settings, worker_of)
+
+
+def _own_command(env_file: Path | None) -> list[str]:
+    """How a worker is started: as this process was, with no `--workers`."""
+    return [sys.executable, "-m", "app", *(["--env-file", str(env_file)] if env_file else []), "serve"]
 
 
 @main.group()
@@ -74,6 +95,8 @@ without_backup_option = click.option(
 @click.pass_obj
 def migrate_up(env_file: Path | None, without_backup: bool) -> None:
     """Apply what is pending. In production a backup younger than an hour must lie in BACKUP_DIR."""
+    from app import migrations
+
     with reporting():
         _echo_steps("applied", migrations.up(_load(env_file), without_backup=without_backup))
 
@@ -84,6 +107,8 @@ def migrate_up(env_file: Path | None, without_backup: bool) -> None:
 @click.pass_obj
 def migrate_down(env_file: Path | None, count: int, without_backup: bool) -> None:
     """Take back the last steps, and with them what they stored; in production wants a backup like `up`."""
+    from app import migrations
+
     with reporting():
         _echo_steps("taken back", migrations.down(_load(env_file), count, without_backup=without_backup))
 
@@ -92,6 +117,8 @@ def migrate_down(env_file: Path | None, count: int, without_backup: bool) -> Non
 @click.pass_obj
 def migrate_status(env_file: Path | None) -> None:
     """List every step and whether the database has it; exit status 1 while some are pending."""
+    from app import migrations
+
     with reporting():
         steps = migrations.status(_load(env_file))
     for step in steps:
@@ -133,6 +160,8 @@ def seed(
     allow_production: bool,
 ) -> None:
     """Mint people, devices, conversations and tokens in bulk, for load tools."""
+    from app import seeding
+
     with reporting():
         settings = _load(env_file)
         if settings.production and not allow_production:

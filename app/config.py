@@ -21,6 +21,9 @@ from app.files import create_private
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-do-not-deploy"  # noqa: S105  refused in production by name
 MIN_SECRET_CHARS = 32
+REDIS_CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
+CLUSTER_SHARDS = 16
+"""Shards of the bus on a cluster: a few for each of its masters, so that none is idle or overloaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Config:
     app_env: str
     database_url: str
     redis_url: str | None
+    bus_shards: int
     jwt_secret: str
     admin_token: str | None
     cors_origin: tuple[str, ...]
@@ -46,6 +50,8 @@ class Config:
     max_connections: int
     auth_attempts_per_minute: int
     send_rate_per_s: int
+    beat_s: int
+    drain_s: int
     trusted_proxies: tuple[str, ...]
     backup_dir: str | None
 
@@ -79,6 +85,7 @@ def load(environ: Mapping[str, str]) -> Config:
             mistakes.append(f"{setting.key}: {error}")
     if not values.get("node_id"):
         values["node_id"] = f"{socket.gethostname()}:{values.get('port')}"
+    values["bus_shards"] = values.get("bus_shards") or (CLUSTER_SHARDS if on_cluster(values.get("redis_url")) else 1)
     mistakes += _missing(values, environ) + _unfit_for_production(values, environ)
     if mistakes:
         raise ConfigError(mistakes)
@@ -146,6 +153,23 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def on_cluster(redis_url: str | None) -> bool:
+    """Whether a REDIS_URL names a cluster rather than one Redis."""
+    return bool(redis_url) and urlsplit(redis_url or "").scheme in REDIS_CLUSTER_SCHEMES
+
+
+def _redis_url(text: str) -> str:
+    _url("redis", "rediss", "unix", *REDIS_CLUSTER_SCHEMES)(text)
+    if on_cluster(text):
+        parts = urlsplit(text)
+        for address in parts.netloc.rpartition("@")[2].split(","):
+            if not re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", address):
+                raise ValueError("names a cluster, so it needs host:port, or several separated by commas")
+        if parts.path not in ("", "/", "/0"):
+            raise ValueError("names a database; a cluster has only database 0")
+    return text
+
+
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
     if not origins:
@@ -173,9 +197,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DATABASE_URL", _url("postgresql", "postgres"), None,
             "postgresql://messenger:PASSWORD@db.example.com:5432/messenger?sslmode=verify-full",
             "PostgreSQL 14 or newer; the only place where messages live"),
-    Setting("REDIS_URL", _url("redis", "rediss", "unix"), None, "rediss://:PASSWORD@redis.example.com:6379/0",
+    Setting("REDIS_URL", _redis_url, None, "rediss://:PASSWORD@redis.example.com:6379/0",
             "Redis 7 or newer; carries frames between nodes, holds nothing that cannot be rebuilt. "
+            "A cluster: redis+cluster:// or rediss+cluster:// and some of its host:port, comma-separated. "
             "Development without it: one node"),
+    Setting("BUS_SHARDS", _integer(1, 256), None, "1",
+            "channels that carry frames between nodes, the same number on all nodes; "
+            f"when empty 1, on a cluster {CLUSTER_SHARDS}"),
     Setting("JWT_SECRET", _text, DEVELOPMENT_JWT_SECRET, "SECRET",
             f"signs access tokens; at least {MIN_SECRET_CHARS} characters; changing it signs everybody out", True),
     Setting("ADMIN_TOKEN", _text, None, "SECRET",
@@ -203,6 +231,10 @@ SETTINGS: tuple[Setting, ...] = (
             "registrations and sign-ins a minute, for one address and for one name"),
     Setting("SEND_RATE_PER_S", _integer(1, 1_000_000), "50", "50",
             "messages and other commands a second one device may send; bursts of four times that pass"),
+    Setting("BEAT_S", _integer(1, 300), "25", "25",
+            "a beat, in seconds: a client that shows no life is pinged, and cut after two beats at the latest"),
+    Setting("DRAIN_S", _integer(1, 600), "20", "20",
+            "seconds a node that goes away may take to close its connections; one with few is faster"),
     Setting("TRUSTED_PROXIES", _networks, None, "10.0.0.0/24",
             "networks, comma-separated, whose X-Forwarded-For is believed"),
     Setting("BACKUP_DIR", _text, None, "/var/backups/messenger",

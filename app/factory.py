@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gevent
@@ -13,20 +14,29 @@ from flask import Flask
 
 from app.config import Config
 from app.errors import AppError
-from app.http import admin, auth, base, conversations, health
+from app.http import admin, auth, base, conversations, devices, health
 from app.metrics import Metrics
-from app.realtime import bus, upkeep
+from app.realtime import upkeep
+from app.realtime.arrivals import WORKERS as RECEPTIONISTS
+from app.realtime.arrivals import Arrivals
+from app.realtime.bus import Bus, LocalBus
+from app.realtime.bus.handover import hand_on, wanted_by
+from app.realtime.bus.redis_bus import RedisBus
 from app.realtime.committer import Committer
 from app.realtime.cursors import Cursors
+from app.realtime.fanout import Fanout
 from app.realtime.faults import Faults
 from app.realtime.gateway import Gateway
 from app.realtime.hub import Hub
-from app.realtime.joiner import WORKERS, Joiner
+from app.realtime.joiner import WORKERS as JOINERS
+from app.realtime.joiner import Joiner
 from app.realtime.outlet import Outlet
 from app.realtime.reconciler import Reconciler
 from app.realtime.session import Gatekeeper
+from app.realtime.settlement import Settlement
 from app.services.accounts import Accounts
 from app.services.conversations import Conversations
+from app.services.devices import Devices
 from app.services.messages import Messages
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
@@ -45,9 +55,10 @@ class Node:
     metrics: Metrics
     gatekeeper: Gatekeeper
     gateway: Gateway
+    committer: Committer
     cursors: Cursors
     reconciler: Reconciler
-    bus: bus.Bus
+    bus: Bus
     databases: tuple[Database, ...]
     parts: dict[str, Callable[[], None]]
     greenlets: list[Any] = field(default_factory=list)
@@ -75,25 +86,36 @@ def create_node(config: Config) -> Node:
     tokens = Tokens(config.jwt_secret, config.access_token_ttl_s)
     accounts = Accounts(db, tokens, config.refresh_token_ttl_s)
     messages = Messages(db, relaxed)
+    own_devices = Devices(db)
 
     faults = Faults(metrics, allowed=not config.production)
-    hub = Hub(metrics, faults)
+    fanout = Fanout(metrics, faults)
+    hub = Hub(metrics, fanout)
     # Not NODE_ID: two nodes that were given the same one would not hear each other.
     instance = str(uuid.uuid4())
     carrier = _bus(config, hub, metrics, instance)
-    outlet = Outlet(hub, carrier, instance)
+    outlet = Outlet(hub, fanout, carrier)
     committer = Committer(messages, hub, outlet, metrics)
-    joiner = Joiner(messages, hub, metrics)
-    cursors = Cursors(messages, outlet)
-    reconciler = Reconciler(messages, hub, metrics)
+    joiner = Joiner(messages, hub)
+    arrivals = Arrivals(messages, hub, joiner, metrics, config.beat_s)
+    cursors = Cursors(messages, outlet, metrics)
+    settlement = Settlement(hub, metrics)
     gatekeeper = Gatekeeper(
         tokens=tokens,
         hub=hub,
+        fanout=fanout,
         committer=committer,
+        arrivals=arrivals,
         joiner=joiner,
         cursors=cursors,
+        outlet=outlet,
+        settlement=settlement,
         metrics=metrics,
         send_rate_per_s=config.send_rate_per_s,
+        beat_s=config.beat_s,
+    )
+    reconciler = Reconciler(
+        messages, hub, settlement, metrics, partial(upkeep.take_epoch, arrivals, cursors, settlement, hub)
     )
     gateway = Gateway(gatekeeper, tokens, metrics, config.cors_origin, config.max_connections)
     metrics.gauge("messenger_bus_connected").read = lambda: float(carrier.connected)
@@ -105,6 +127,7 @@ def create_node(config: Config) -> Node:
         gateway.route(path)(gatekeeper.welcome)
     app.register_blueprint(auth.blueprint(accounts, Throttle(config.auth_attempts_per_minute), config))
     app.register_blueprint(conversations.blueprint(accounts, Conversations(db, outlet.entries)))
+    app.register_blueprint(devices.blueprint(accounts, own_devices))
     app.register_blueprint(admin.blueprint(config, outlet.broadcast, faults.switch))
     app.register_blueprint(
         health.blueprint(
@@ -113,7 +136,7 @@ def create_node(config: Config) -> Node:
                 "drain": lambda: "this node is going away" if gateway.draining else None,
                 "log": lambda: _log_problem(reconciler),
             },
-            helpful={"bus": lambda: None if carrier.connected else "other nodes are heard through the log only"},
+            helpful={"bus": carrier.problem},
         )
     )
     parts = {
@@ -121,20 +144,26 @@ def create_node(config: Config) -> Node:
         "committer": committer.run,
         "overdue": committer.watch,
         "cursors": cursors.run,
+        "fan-out": fanout.run,
         "reconciler": reconciler.run,
+        "gaps": reconciler.mend_gaps,
         "faults": faults.run,
-        "beat": lambda: upkeep.beat(gatekeeper, hub),
-        "settle": lambda: upkeep.settle(messages, hub, metrics),
+        "beat": lambda: upkeep.beat(gatekeeper, config.beat_s),
+        "settle": lambda: upkeep.settle(settlement),
         "lag": lambda: upkeep.measure_loop_lag(metrics),
-        "housekeeping": lambda: upkeep.housekeeping(accounts),
-    } | {f"joiner {n}": joiner.run for n in range(WORKERS)}
-    return Node(app, metrics, gatekeeper, gateway, cursors, reconciler, carrier, (db, relaxed), parts)
+        "collections": lambda: upkeep.keep_collections_short(gatekeeper),
+        "housekeeping": lambda: upkeep.housekeeping(accounts, own_devices),
+    }
+    parts |= {f"joiner {n}": joiner.run for n in range(JOINERS)}
+    parts |= {f"arrivals {n}": arrivals.run for n in range(RECEPTIONISTS)}
+    return Node(app, metrics, gatekeeper, gateway, committer, cursors, reconciler, carrier, (db, relaxed), parts)
 
 
-def _bus(config: Config, hub: Hub, metrics: Metrics, instance: str) -> bus.Bus:
+def _bus(config: Config, hub: Hub, metrics: Metrics, instance: str) -> Bus:
     if not config.redis_url:
-        return bus.LocalBus()
-    return bus.RedisBus(config.redis_url, instance, lambda frame: bus.hand_on(hub, frame), metrics)
+        return LocalBus()
+    heard = partial(hand_on, hub)
+    return RedisBus(config.redis_url, config.bus_shards, instance, heard, wanted_by(hub), metrics)
 
 
 def _log_problem(reconciler: Reconciler) -> str | None:

@@ -53,12 +53,22 @@ def _seed(config: Config, plan: Plan, file: TextIO) -> int:
     conn = psycopg2.connect(config.database_url, application_name="messenger seed")
     try:
         with conn:
-            prefix = f"load-{int(time.time())}-{os.getpid()}"
+            prefix = f"load-{time.time_ns()}-{os.getpid()}"
             people = _rows(conn, "people", prefix=prefix, count=plan.devices)
             users, devices = [row[0] for row in people], [row[1] for row in people]
             size = min(plan.size, plan.devices)
             total = max(1, plan.devices * plan.conversations_each // size)
-            rows = _rows(conn, "conversations", users=users, count=len(users), total=total, size=size, now=time.time())
+            rows = _rows(
+                conn,
+                "conversations",
+                users=users,
+                devices=devices,
+                count=len(users),
+                total=total,
+                size=size,
+                now=time.time(),
+            )
+            _rows(conn, "analyze")
     finally:
         conn.close()
     of_user: dict[int, list[int]] = {}

@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from app import config, migrations
 from deploy.stack import database
+from tests.support.sql import execute
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def postgres() -> Iterator[str]:
     server = database.start(folder / "postgres")
     try:
         url = server.get_uri()
-        _execute(url, "CREATE DATABASE template")
+        execute(url, "CREATE DATABASE template")
         migrations.up(config.load({"DATABASE_URL": _in(url, "template")}))
         yield url
     finally:
@@ -45,20 +45,10 @@ def empty_database_url(postgres: str) -> Iterator[str]:
 
 def _database(postgres: str, template: str) -> Iterator[str]:
     name = f"t{uuid.uuid4().hex[:12]}"
-    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield _in(postgres, name)
-    _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _in(url: str, name: str) -> str:
     return url.replace("/postgres?", f"/{name}?")
-
-
-def _execute(url: str, statement: str) -> None:
-    conn = psycopg2.connect(url)
-    conn.autocommit = True
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(statement)
-    finally:
-        conn.close()

@@ -1,8 +1,9 @@
-"""Who is speaking: a signed-in device of a person."""
+"""Who is speaking: a signed-in device of a person, and what can become of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Literal
 
 from app.domain.ids import DeviceId, UserId
@@ -17,3 +18,21 @@ class Identity:
     user: UserId
     device: DeviceId
     expires_at: float
+
+
+class DeviceEventKind(IntEnum):
+    """What every node must learn of a device; stored as this number."""
+
+    CONNECTED = 0
+    REVOKED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEvent:
+    """One row of the log of devices. `id` is the fencing number of a connection; `ts` in Unix seconds."""
+
+    id: int
+    device: DeviceId
+    user: UserId
+    kind: DeviceEventKind
+    ts: float

@@ -95,8 +95,8 @@ def install(app: Flask, config: Config, metrics: Metrics) -> None:
         else:
             outcomes["ok" if response.status_code < 400 else "client_error"].add()
         _allow_origin(response, config)
-        # The path only: a query may hold a token.
-        log.info(
+        # The path only: a query may hold a token. Upgrades come by the thousand and are counted, not logged.
+        (log.debug if response.status_code == 101 else log.info)(
             "request",
             method=request.method,
             path=request.path,

@@ -22,15 +22,11 @@ def accept(environ: Mapping[str, str], allowed_origins: Collection[str]) -> byte
     """The 101 response for this WSGI environ, or HandshakeError.
 
     An Origin (sent by every browser) must be in `allowed_origins`, or "*" must be, or it must be
-    the origin of this very server. No extension and no subprotocol is ever accepted.
+    the origin of this very server. No extension and no subprotocol is ever accepted; what is offered is ignored.
+    A header that was sent twice comes here as one with a comma, which only a list may hold.
     """
-    if environ.get("REQUEST_METHOD") != "GET" or "websocket" not in _tokens(environ.get("HTTP_UPGRADE")):
-        raise HandshakeError(426, "this address speaks WebSocket")
-    if "upgrade" not in _tokens(environ.get("HTTP_CONNECTION")):
-        raise HandshakeError(400, "the Connection header must name Upgrade")
-    if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
-        raise HandshakeError(426, "only version 13 of the protocol is spoken")
-    key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
+    _check_request(environ)
+    key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "").strip()
     if not _is_nonce(key):
         raise HandshakeError(400, "Sec-WebSocket-Key must be 16 bytes in base64")
     origin = environ.get("HTTP_ORIGIN")
@@ -43,13 +39,30 @@ def accept(environ: Mapping[str, str], allowed_origins: Collection[str]) -> byte
     )
 
 
+def _check_request(environ: Mapping[str, str]) -> None:
+    if environ.get("REQUEST_METHOD") != "GET" or "websocket" not in _tokens(environ.get("HTTP_UPGRADE")):
+        raise HandshakeError(426, "this address speaks WebSocket")
+    if environ.get("SERVER_PROTOCOL") in ("HTTP/0.9", "HTTP/1.0"):
+        raise HandshakeError(400, "the request must be HTTP/1.1")
+    if "upgrade" not in _tokens(environ.get("HTTP_CONNECTION")):
+        raise HandshakeError(400, "the Connection header must name Upgrade")
+    host = environ.get("HTTP_HOST", "").strip()
+    if not host or "," in host:
+        raise HandshakeError(400, "there must be one Host header")
+    if environ.get("CONTENT_LENGTH", "0").strip() not in ("", "0") or "HTTP_TRANSFER_ENCODING" in environ:
+        # Its bytes would be taken for frames.
+        raise HandshakeError(400, "the request must have no body")
+    if environ.get("HTTP_SEC_WEBSOCKET_VERSION", "").strip() != "13":
+        raise HandshakeError(426, "only version 13 of the protocol is spoken")
+
+
 def _tokens(header: str | None) -> set[str]:
     return {token.strip().lower() for token in (header or "").split(",")}
 
 
 def _is_nonce(key: str) -> bool:
     try:
-        return len(base64.b64decode(key, validate=True)) == 16
+        return len(key) == 24 and len(base64.b64decode(key, validate=True)) == 16
     except (binascii.Error, ValueError):
         return False
 

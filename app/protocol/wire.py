@@ -78,7 +78,13 @@ class Sync(Command, tag="sync"):
     cursors: _Cursors
 
 
-AnyCommand = Hello | Auth | Send | Delivered | Read | Sync
+class Typing(Command, tag="typing"):
+    """The person is writing in this conversation; worth repeating every few seconds while it is true."""
+
+    conv: _Conv
+
+
+AnyCommand = Hello | Auth | Send | Delivered | Read | Sync | Typing
 
 # --- events: what the server says --------------------------------------------------------------------
 
@@ -88,7 +94,7 @@ class ServerEvent(Struct, tag_field="type", omit_defaults=True, gc=False):
 
 
 class Welcome(ServerEvent, tag="welcome"):
-    """Signed in. `ts` is the server's clock; the connection is pinged every `beat_s` seconds."""
+    """Signed in. `ts` is the server's clock; who is silent is cut after two beats of `beat_s` seconds."""
 
     user: UserId
     device: DeviceId
@@ -142,6 +148,20 @@ class ReadMark(ServerEvent, tag="read"):
     conv: ConversationId
     user: UserId
     seq: int
+
+
+class TypingEvent(ServerEvent, tag="typing"):
+    """`user` is writing in `conv`. Forget it after a few seconds without another one; it may be lost."""
+
+    conv: ConversationId
+    user: UserId
+
+
+class Device(ServerEvent, tag="device"):
+    """Something became of a device of this person; `event` is `revoked`."""
+
+    device: DeviceId
+    event: str
 
 
 class Synced(ServerEvent, tag="synced"):

@@ -1,6 +1,6 @@
 """Sockets and what flows through them.
 
-The way of a message: `gateway` (handshake) → `connection` (frames) → `session`
+The way of a message: `gateway` (who may come) and `upgrade` (handshake) → `connection` (frames) → `session`
 (commands) → `committer` (one commit for many) → `hub` (order, subscribers) → sockets,
 and `bus` (other nodes). `reconciler` reads the log of commits and makes good whatever
 the bus lost; `joiner` brings a device that was away up to date; `cursors` records what

@@ -25,7 +25,7 @@ from app.metrics import FANOUT_SLO_S, Metrics
 from app.protocol import wire
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub
-from app.realtime.outlet import Outlet
+from app.realtime.outlet import Outlet, Reply
 from app.realtime.queues import take_batch
 from app.services.messages import Messages
 from app.store.messages import Committed, NewMessage
@@ -34,7 +34,11 @@ MAX_BATCH = 256
 MAX_WAITING = 10_000
 MAX_OVERDUE = 20_000
 BUSY_RETRY_MS = 500
+PACE_S = 0.02
+"""Commits begin at least so far apart. A commit costs the database and every node's bus about the same whether it
+carries one row or thirty; who sends after a quiet moment does not wait."""
 WATCH_S = 0.05
+ANSWER_CHECK_S = 0.005
 
 log = logs.get("committer")
 
@@ -66,11 +70,14 @@ class Committer:
         self._overdue: OrderedDict[tuple[DeviceId, str], int] = OrderedDict()
         self._rows = metrics.histogram("messenger_send_batch_rows")
         self._stage = metrics.histogram("messenger_fanout_stage_seconds", "message", "commit")
+        self._failed = metrics.counter("messenger_fanout_errors_total", "message", "commit")
+        self._retransmits = metrics.counter("messenger_send_retransmits_total")
         self._outcomes = {
             name: metrics.counter("messenger_requests_total", "ws", name)
             for name in ("ok", "client_error", "server_error")
         }
         metrics.gauge("messenger_send_queue_length").read = self._queue.qsize
+        self._taken = self._answered = 0
 
     def put(self, conn: Connection, message: NewMessage) -> bool:
         """Take a send; False when too many wait. Called in read callbacks."""
@@ -79,24 +86,41 @@ class Committer:
         except Full:
             self._outcomes["server_error"].add()
             return False
+        self._taken += 1
         return True
+
+    def wait_for_answers(self, timeout_s: float) -> None:
+        """Until every send taken so far is answered, one way or the other; at most `timeout_s` seconds."""
+        taken, deadline = self._taken, time.monotonic() + timeout_s
+        while self._answered < taken and time.monotonic() < deadline:
+            gevent.sleep(ANSWER_CHECK_S)
 
     def run(self) -> None:
         """Commit for ever; a greenlet of its own."""
+        begun_at = 0.0
         while True:
+            self._queue.peek()
+            gevent.sleep(max(0.0, begun_at + PACE_S - time.monotonic()))
+            begun_at = time.monotonic()
             batch: list[Pending] = take_batch(self._queue, MAX_BATCH)
             self._under_way = batch
             try:
-                answers = self._messages.commit([pending.message for pending in batch])
-            except AppError as error:
-                self._refuse(batch, error)
-            except Exception:
-                # The node must go on committing; the clients repeat with the same ids.
-                log.exception("commit failed")
-                self._refuse(batch, Unavailable("the message could not be stored; send it again"))
-            else:
-                self._answer(batch, answers)
-            self._under_way = []
+                self._commit(batch)
+            finally:
+                self._under_way = []
+                self._answered += len(batch)
+
+    def _commit(self, batch: list[Pending]) -> None:
+        try:
+            answers = self._messages.commit([pending.message for pending in batch])
+        except AppError as error:
+            self._refuse(batch, error)
+        except Exception:
+            # The node must go on committing; the clients repeat with the same ids.
+            log.exception("commit failed")
+            self._refuse(batch, Unavailable("the message could not be stored; send it again"))
+        else:
+            self._answer(batch, answers)
 
     def watch(self) -> None:
         """Count overdue sends as owed, for ever; a greenlet of its own."""
@@ -119,41 +143,46 @@ class Committer:
         self._rows.observe(len(batch))
         entries: list[Entry] = []
         owed: list[int] = []
+        replies: list[Reply] = []
         for pending, stored in zip(batch, answers, strict=True):
             self._stage.observe(now - pending.arrived)
             answer = _judge(stored) if isinstance(stored, Committed) else stored
             if isinstance(answer, AppError):
-                self._tell_error(pending, answer)
+                replies.append((pending.conn, self._error(pending, answer)))
                 continue
             message = pending.message
             self._outcomes["ok"].add()
-            pending.conn.send(wire.frame(wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)))
+            ack = wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)
+            replies.append((pending.conn, wire.frame(ack)))
             counted = self._overdue.pop(pending.key, 0)
-            if answer.outcome == "new":
-                owed.append(counted)
-                entries.append(
-                    Entry(
-                        message.conv,
-                        answer.seq,
-                        Kind.MESSAGE,
-                        message.user,
-                        answer.ts,
-                        message.device,
-                        message.client_id,
-                        message.body,
-                    )
+            if answer.outcome != "new":
+                self._retransmits.add()
+                continue
+            owed.append(counted)
+            entries.append(
+                Entry(
+                    message.conv,
+                    answer.seq,
+                    Kind.MESSAGE,
+                    message.user,
+                    answer.ts,
+                    message.device,
+                    message.client_id,
+                    message.body,
                 )
-        self._outlet.entries(entries, owed)
+            )
+        self._outlet.entries(entries, owed, replies)
 
     def _refuse(self, batch: list[Pending], error: AppError) -> None:
         for pending in batch:
-            self._tell_error(pending, error)
+            pending.conn.send(self._error(pending, error))
 
-    def _tell_error(self, pending: Pending, error: AppError) -> None:
+    def _error(self, pending: Pending, error: AppError) -> bytes:
         server_side = error.http_status >= 500
         self._outcomes["server_error" if server_side else "client_error"].add()
+        self._failed.add()
         retry = BUSY_RETRY_MS if server_side else None
-        pending.conn.send(wire.error_frame(error, pending.message.client_id, retry))
+        return wire.error_frame(error, pending.message.client_id, retry)
 
 
 def _judge(answer: Committed) -> Committed | AppError:

@@ -5,61 +5,112 @@ and send without blocking. An exception that escaped there would stop the watche
 each ends in a catch-all that closes the connection.
 
 Sending is direct: `send` writes to the kernel at once, and only what the kernel refuses is
-queued. The queue is bounded in bytes; a listener that lets it fill is closed with 4008 and
+queued, in an `Outbox` that exists while something waits. The queue is bounded in bytes and in
+time; a listener that lets it fill, or takes nothing for ten seconds, is closed with 4008 and
 resumes later, because it must not cost the others anything.
+
+Receiving ends in one way, whoever began it (RFC 6455, section 7.1): a close frame is sent once,
+our half of the connection is shut down, and what still comes is read and thrown away until the
+client hangs up. Closing at once with unread bytes would reset the connection, and a reset can
+destroy the close frame on its way.
 """
 
 from __future__ import annotations
 
 import _socket
-import itertools
+import time
 from collections import deque
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol
 
+import gevent
 from gevent import get_hub
 
-from app.protocol.frames import Decoder, Event, FrameError, Opcode, encode, encode_close
+from app import logs
+from app.protocol.frames import Decoder, Event, FrameError, Opcode, decode_whole, encode, encode_close
 
-READ_BYTES = 65_536
+READ_BYTES = 16_384
+"""What is taken from one connection before others have their turn: of the smallest frames, 7 ms of work."""
 MAX_QUEUE_BYTES = 1_048_576
+MAX_ALL_QUEUES_BYTES = 268_435_456
 COALESCE_BYTES = 65_536
 SEND_BUFFER_BYTES = 65_536
-_numbers = itertools.count()
+STALL_S = 10.0
+"""Who takes nothing of what waits for so long is closed."""
+LINGER_BYTES = 4 * 1_048_576
+"""What is read and thrown away after our last frame; who sends more is cut."""
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
+_PING = encode(Opcode.PING, b"")
+
+log = logs.get("connection")
 
 
 class Owner(Protocol):
     """Who a connection reports to; called in the event loop, so nothing here may wait."""
 
+    outboxes: Outboxes
+    max_message_bytes: int
+    """Longest message that is taken; a longer one ends its connection with 1009."""
+
     def received(self, conn: Connection, text: str) -> None:
         """A text message came."""
 
-    def flushed(self, stamp: float) -> None:
-        """A frame that had to queue has reached the kernel; `stamp` is what `send` was given."""
+    def received_bytes(self, conn: Connection, data: bytes) -> None:
+        """A binary message came."""
+
+    def flushed(self, token: object) -> None:
+        """A frame that had to queue has reached the kernel; `token` is what `send` was given."""
 
     def closing(self, conn: Connection) -> None:
-        """We sent a close frame: nothing more will be sent, and the other side must answer soon."""
+        """We sent a close frame: nothing more will be sent. The owner aborts who does not hang up soon."""
 
     def closed(self, conn: Connection, code: int) -> None:
         """The connection is gone; called exactly once."""
+
+
+class Outboxes:
+    """What waits for slow listeners, all of one owner's connections together.
+
+    `each_bytes` and `total_bytes` bound the queue of one connection and of all. Who would have to
+    queue beyond either is closed with 4008.
+    """
+
+    __slots__ = ("each_bytes", "total_bytes", "used_bytes", "waiting")
+
+    def __init__(self, each_bytes: int = MAX_QUEUE_BYTES, total_bytes: int = MAX_ALL_QUEUES_BYTES) -> None:
+        self.each_bytes = each_bytes
+        self.total_bytes = total_bytes
+        self.used_bytes = 0
+        self.waiting: dict[Connection, None] = {}
+
+
+class Outbox:
+    """What one connection has not been able to send: frames, their tokens, and when the kernel last took something."""
+
+    __slots__ = ("frames", "progressed_at", "size_bytes", "writer")
+
+    def __init__(self, writer: Any) -> None:
+        self.frames: deque[tuple[bytes, object]] = deque()
+        self.progressed_at = time.monotonic()
+        self.size_bytes = 0
+        self.writer = writer
 
 
 class Connection:
     """Owns its socket from the moment it is made. All methods are for the loop's thread only."""
 
     __slots__ = (
-        "_broken",
         "_decoder",
+        "_discarded_bytes",
+        "_outbox",
         "_owner",
-        "_queue",
+        "_pinged",
         "_reader",
         "_sock",
-        "_writer",
         "close_code",
         "heard",
-        "number",
-        "queued_bytes",
+        "lively",
         "session",
     )
 
@@ -68,15 +119,14 @@ class Connection:
         self._sock = sock
         self._owner = owner
         self._decoder: Decoder | None = None
-        self._broken = False
-        self._queue: deque[tuple[bytes, float]] | None = None
-        self._writer: Any = None
-        self.queued_bytes = 0
+        self._discarded_bytes: int | None = None  # since we stopped parsing; None while we do
+        self._outbox: Outbox | None = None
         self.close_code = 0  # of the close frame we sent; 0 while open
-        self.heard = True  # something came since the last beat
-        self.number = next(_numbers)  # in the order of acceptance
+        self.heard = True  # something came since the last turn
+        self.lively = False  # and it shows that the other side hears us, too; set by the owner as well
+        self._pinged = False
         self.session: Any = None  # the owner's
-        self._reader = get_hub().loop.io(sock.fileno(), _READ)
+        self._reader: Any = get_hub().loop.io(sock.fileno(), _READ)
         self._reader.start(self._readable)
 
     @property
@@ -84,15 +134,20 @@ class Connection:
         """Whether frames may still be sent."""
         return self.close_code == 0
 
-    def send(self, frame: bytes, stamp: float = 0.0) -> bool:
+    @property
+    def queued_bytes(self) -> int:
+        """What waits for the kernel to take it."""
+        return self._outbox.size_bytes if self._outbox is not None else 0
+
+    def send(self, frame: bytes, token: object = None) -> bool:
         """Hand a frame to the kernel, or queue what it does not take.
 
-        True when the kernel took all of it now. A frame with a `stamp` that had to queue is
-        reported to the owner's `flushed` once the kernel has it. After a close it is dropped.
+        True when the kernel took all of it now. A frame that had to queue is reported to the
+        owner's `flushed` with its `token` once the kernel has it. After a close it is dropped.
         """
         if self.close_code:
             return False
-        if self._queue is None:
+        if self._outbox is None:
             try:
                 sent = self._sock.send(frame)
             except (BlockingIOError, InterruptedError):
@@ -103,19 +158,33 @@ class Connection:
             if sent == len(frame):
                 return True
             frame = frame[sent:]
-            self._queue = deque()
-            self._writer = get_hub().loop.io(self._sock.fileno(), _WRITE)
-            self._writer.start(self._writable)
-        self._queue.append((frame, stamp))
-        self.queued_bytes += len(frame)
-        if self.queued_bytes > MAX_QUEUE_BYTES:
-            self._give_up()
+        self._enqueue(frame, token)
         return False
 
-    def ping(self) -> None:
-        """Ask whether the other side lives; any byte from it counts as the answer."""
-        self.heard = False
-        self.send(encode(Opcode.PING, b""))
+    def offer(self, frame: bytes) -> bool:
+        """Send a frame that may be lost; False when it was dropped because half the queue is full."""
+        if self.queued_bytes > self._owner.outboxes.each_bytes // 2:
+            return False
+        return self.send(frame) or self.open
+
+    def beat(self) -> None:
+        """Have a turn of the wheel: ping, or cut when nothing came since the last ping.
+
+        Who has shown since the last turn that it hears us needs no ping. Who dies is cut at the third turn from then.
+        """
+        if not (self.lively or self.heard):
+            self._readable()  # on a busy node something may have come and not been read yet
+        if self.lively:
+            self.lively = self.heard = self._pinged = False
+        elif self.heard or not self._pinged:
+            self.heard, self._pinged = False, True
+            self.send(_PING)
+        else:
+            self.abort(1006)
+
+    def stalled(self, now: float) -> bool:
+        """Whether something waits and the kernel has taken nothing for STALL_S; `now` is monotonic."""
+        return self._outbox is not None and now - self._outbox.progressed_at > STALL_S
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame and wait for the client's; the owner cuts whoever does not answer."""
@@ -130,38 +199,64 @@ class Connection:
         if self._reader is None:
             return
         # Watchers first: a closed descriptor's number may be another person's a moment later.
-        for watcher in (self._reader, self._writer):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
-        self._reader = self._writer = self._queue = self._decoder = None
-        self.queued_bytes = 0
+        self._reader.stop()
+        self._reader.close()
+        self._reader = self._decoder = None
+        self._drop_outbox()
         self.close_code = self.close_code or code
         self._sock.close()
         self._owner.closed(self, self.close_code)
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Too slow a listener: drop what waits, and let only the word of why follow the frame under way."""
-        assert self._queue is not None  # noqa: S101  only called after queueing
-        under_way = self._queue[0]
+        out = self._outbox
+        if out is None or self.close_code:
+            return
+        under_way = out.frames[0]
         farewell = encode_close(4008, "too slow; reconnect and resume")
-        self._queue = deque((under_way, (farewell, 0.0)))
-        self.queued_bytes = len(under_way[0]) + len(farewell)
+        self._account(len(under_way[0]) + len(farewell) - out.size_bytes)
+        out.frames = deque((under_way, (farewell, None)))
         self.close_code = 4008
         self._owner.closing(self)
 
-    def _fail(self, code: int, reason: str) -> None:
-        """End a connection whose other side broke the protocol; nothing more is parsed.
+    def _enqueue(self, frame: bytes, token: object) -> None:
+        out, boxes = self._outbox, self._owner.outboxes
+        if out is None:
+            out = self._outbox = Outbox(get_hub().loop.io(self._sock.fileno(), _WRITE))
+            out.writer.start(self._writable)
+            boxes.waiting[self] = None
+        out.frames.append((frame, token))
+        self._account(len(frame))
+        if out.size_bytes > boxes.each_bytes or boxes.used_bytes > boxes.total_bytes:
+            self.give_up()
 
-        Our half is shut down after the close frame and the rest is read to its end: closing with
-        unread bytes would reset the connection and could destroy the close frame on its way.
-        """
-        self.close(code, reason)
-        self._broken = True
-        if self._queue is not None:
-            self.abort(code)
-        elif self._reader is not None:
-            self._sock.shutdown(_socket.SHUT_WR)
+    def _account(self, more_bytes: int) -> None:
+        assert self._outbox is not None  # noqa: S101  only called while something is queued
+        self._outbox.size_bytes += more_bytes
+        self._owner.outboxes.used_bytes += more_bytes
+
+    def _drop_outbox(self) -> None:
+        out = self._outbox
+        if out is not None:
+            out.writer.stop()
+            out.writer.close()
+            self._account(-out.size_bytes)
+            self._owner.outboxes.waiting.pop(self, None)
+            self._outbox = None
+
+    def take(self, data: bytes) -> None:
+        """Act on bytes that came from the client; never raises."""
+        self.heard = True
+        try:
+            if self._discarded_bytes is None:
+                self._feed(data)
+            else:
+                self._discard(len(data))
+        except FrameError as error:
+            self._fail(error.code, error.reason)
+        except Exception as error:  # noqa: BLE001  an escaping exception would leave this connection deaf for ever
+            gevent.spawn(_tell, error)  # logging may wait, and here is the event loop
+            self._fail(1011, "internal error")
 
     def _readable(self) -> None:
         try:
@@ -170,48 +265,70 @@ class Connection:
             return
         except OSError:
             data = b""
-        try:
-            if not data:
+        if data:
+            self.take(data)
+        else:
+            with suppress(Exception):  # the owner's: there is nothing left here to save
                 self.abort(1006)
-                return
-            self.heard = True
-            if not self._broken:
-                self._feed(data)
-        except FrameError as error:
-            self._fail_safely(error.code, error.reason)
-        except Exception:  # noqa: BLE001  an escaping exception would leave this connection deaf for ever
-            self._fail_safely(1011, "internal error")
-
-    def _fail_safely(self, code: int, reason: str) -> None:
-        try:
-            self._fail(code, reason)
-        except OSError:
-            self.abort(code)
 
     def _feed(self, data: bytes) -> None:
-        decoder = self._decoder or Decoder()
-        self._decoder = decoder
+        if self._decoder is None:
+            event = decode_whole(data, self._owner.max_message_bytes)
+            if event is not None:
+                self._handle(event)
+                return
+            self._decoder = Decoder(self._owner.max_message_bytes)
+        decoder = self._decoder
         for event in decoder.feed(data):
             self._handle(event)
-            if self._reader is None:
+            if self._reader is None or self._discarded_bytes is not None:
                 return
         if decoder.idle:
             self._decoder = None
 
     def _handle(self, event: Event) -> None:
         if event.opcode is Opcode.CLOSE:
-            if self.close_code == 0:
-                # Echo the code (section 5.5.1), then it is the server that closes the TCP side first.
-                self.close(1000 if event.code == 1005 else event.code)
-            self.abort(event.code if event.code != 1005 else 1000)
+            # Echo the code (section 5.5.1), unless this is the answer to a close frame of ours.
+            self.close(1000 if event.code == 1005 else event.code)
+            self._finish()
         elif self.close_code:
             return  # what comes after our close frame is no longer ours to act on
         elif event.opcode is Opcode.TEXT:
             self._owner.received(self, event.text)
+        elif event.opcode is Opcode.BINARY:
+            self._owner.received_bytes(self, event.data)
         elif event.opcode is Opcode.PING:
             self.send(encode(Opcode.PONG, event.data))
-        elif event.opcode is Opcode.BINARY:
-            self.close(1003, "text frames only")
+        elif event.opcode is Opcode.PONG:
+            self.lively = True
+
+    def _fail(self, code: int, reason: str) -> None:
+        """End a connection whose other side broke the protocol, or that we cannot serve; never raises."""
+        try:
+            self.close(code, reason)
+            self._finish()
+        except Exception:  # noqa: BLE001  see take
+            with suppress(Exception):
+                self.abort(code)
+
+    def _finish(self) -> None:
+        """Parse nothing more. The server hangs up first (section 7.1.1), then reads to the end."""
+        self._decoder = None
+        self._discarded_bytes = 0
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Shut down our half once parsing has ended and nothing is queued any more."""
+        if self._discarded_bytes is not None and not self.queued_bytes and self._reader is not None:
+            try:
+                self._sock.shutdown(_socket.SHUT_WR)
+            except OSError:  # the client is gone already
+                self.abort(1006)
+
+    def _discard(self, size_bytes: int) -> None:
+        self._discarded_bytes = (self._discarded_bytes or 0) + size_bytes
+        if self._discarded_bytes > LINGER_BYTES:
+            self.abort(1006)
 
     def _writable(self) -> None:
         try:
@@ -223,11 +340,12 @@ class Connection:
 
     def _drain(self) -> None:
         """Write queued frames, many in one call, until the kernel refuses or nothing is left."""
-        queue = self._queue
-        while queue:
-            chunk = [queue[0][0]]
+        out = self._outbox
+        while out is not None and out.frames:
+            frames = out.frames
+            chunk = [frames[0][0]]
             size = len(chunk[0])
-            for frame, _stamp in islice(queue, 1, 64):
+            for frame, _token in islice(frames, 1, 64):
                 if size + len(frame) > COALESCE_BYTES:
                     break
                 chunk.append(frame)
@@ -236,20 +354,22 @@ class Connection:
                 sent = self._sock.send(b"".join(chunk))
             except (BlockingIOError, InterruptedError):
                 return
-            self.queued_bytes -= sent
-            while queue and sent >= len(queue[0][0]):
-                frame, stamp = queue.popleft()
+            out.progressed_at = time.monotonic()
+            self._account(-sent)
+            while frames and sent >= len(frames[0][0]):
+                frame, token = frames.popleft()
                 sent -= len(frame)
-                if stamp:
-                    self._owner.flushed(stamp)
+                if token is not None:
+                    self._owner.flushed(token)
             if sent:
-                frame, stamp = queue[0]
-                queue[0] = (frame[sent:], stamp)
-        if self._writer is not None:
-            self._writer.stop()
-            self._writer.close()
-            self._writer = None
-        self._queue = None
+                frame, token = frames[0]
+                frames[0] = (frame[sent:], token)
+        self._drop_outbox()
+        self._hang_up()
+
+
+def _tell(error: Exception) -> None:
+    log.error("a connection ended with an internal error", exc_info=error)
 
 
 def adopt(fd: int, owner: Owner) -> Connection:

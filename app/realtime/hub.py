@@ -1,36 +1,51 @@
-"""Who listens to what on this node, and handing them frames, in order.
+"""Who listens to what on this node, and in which order they hear it.
 
 The hub keeps `head` for each conversation that has a local listener: an entry at or below it
 is a duplicate and dropped, head + 1 is delivered, a later one is held until what lies between
-arrives (from the bus, or from the log within its next poll). So nothing reaches a socket out of
-order, twice or with a hole. A live listener has, by invariant, everything through `head`. A session
-that still catches up (`behind`) is sent nothing live: its pages bring everything. One whose pages
-reached further than the bus has told (`ahead`) is sent nothing until the head is where it is.
+arrives (from the bus, from the log within its next poll, or read as a gap). So nothing reaches a
+socket out of order, twice or with a hole. A listener in `live` has, by invariant, everything through
+`head`. One in `joining` is not sent anything live: BEHIND, it reads pages that bring everything;
+otherwise its pages reached further than the bus has told, and it is live again when the head is there.
 
-`deliver` never waits for a socket: a slow listener fills its own queue and is closed by its own
-connection. All methods run on the loop's thread and do not switch greenlets.
+Signing in reads what a device may hear before the hub knows of it. What was told meanwhile and will not be told
+again is in `overhear`: rows of conversations, who joined, which devices were revoked or connected anew.
+
+Memory counts here: a settled conversation is one `Topic` with a tuple of its listeners, and a session knows
+its topics as a tuple. Everything that is only needed while something is unsettled lies in `Transit`.
+
+`deliver` never waits for a socket (see `fanout`). All methods run on the loop's thread and do not switch
+greenlets.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
 
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Kind
-from app.metrics import PATHS, Metrics
+from app.metrics import Metrics
 from app.realtime.connection import Connection
-from app.realtime.faults import Faults
+from app.realtime.fanout import Fanout, Lane
+from app.realtime.limits import Account
+from app.realtime.marks import ToldMarks
 
+T = TypeVar("T")
 MAX_HELD = 1_000
 """Entries of one conversation that may wait for an earlier one; beyond it they are left to the log."""
-UNKNOWN = -1
-"""The head of a conversation whose first listener has not read its log yet."""
+BEHIND = -1
+"""In `Transit.joining`: this session still reads pages."""
+MAX_CONNECTIONS_OF_USER = 64
+"""Devices of one person that may be connected to one node at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sequenced:
+class Sequenced(msgspec.Struct, frozen=True, gc=False):
     """A row of a conversation's log, ready for sockets.
 
     `ts` is when the server received it; `owed` counts deliveries that were counted as owed
@@ -48,43 +63,86 @@ class Sequenced:
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A signed-in connection. `behind`: conversations it still catches up with; `ahead`: highest seq it was sent."""
+    """A signed-in connection. `fence` is PostgreSQL's number of it: of two of one device the higher one stays.
+
+    `due` is its account with the rate limit; `shared` the one with its person's other devices, when there are any.
+    """
 
     conn: Connection
     user: UserId
     device: DeviceId
     expires_at: float
     since: float
-    convs: set[ConversationId] = field(default_factory=set)
-    behind: set[ConversationId] = field(default_factory=set)
-    ahead: dict[ConversationId, int] = field(default_factory=dict)
-    allowance: float = 0.0  # sends this device may still make now
-    allowance_at: float = 0.0
+    fence: int = 0
+    topics: tuple[Topic, ...] = ()
+    due: float = 0.0
+    shared: Account | None = None
+    mistakes: int = 0
+    typed_at: float = 0.0
 
 
-@dataclass(slots=True)
 class Topic:
-    """One conversation with listeners here; `seen` is the highest seq heard of while the head is unknown."""
+    """One conversation with listeners here."""
 
-    head: int = UNKNOWN
-    seen: int = UNKNOWN
-    listeners: set[Session] = field(default_factory=set)
-    held: dict[int, Sequenced] | None = None
+    __slots__ = ("conv", "head", "live", "transit")
+
+    def __init__(self, conv: ConversationId, head: int) -> None:
+        self.conv = conv
+        self.head = head
+        self.live: tuple[Session, ...] = ()
+        self.transit: Transit | None = None
+
+
+class Transit:
+    """What is unsettled in a topic: who is joining, which entries wait for an earlier one, which rollouts go on."""
+
+    __slots__ = ("held", "joining", "lane")
+
+    def __init__(self) -> None:
+        self.joining: dict[Session, int] = {}
+        self.held: dict[int, Sequenced] = {}
+        self.lane = Lane()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of all that is left."""
+        return not (self.joining or self.held or self.lane.busy)
+
+
+@dataclass(slots=True, eq=False)
+class Overheard:
+    """What was told to this node while somebody signed in, who was not there to hear it.
+
+    `heads`: how far the log of a conversation is known to go that has no listener here (infinity: it was not looked).
+    `joined`: (conversation, seq) by person. `fences`: the newest connection of a device. `revoked`: devices.
+    """
+
+    heads: dict[ConversationId, float] = field(default_factory=dict)
+    joined: dict[UserId, list[tuple[ConversationId, int]]] = field(default_factory=dict)
+    fences: dict[DeviceId, int] = field(default_factory=dict)
+    revoked: set[DeviceId] = field(default_factory=set)
+
+    def goes_beyond(self, conv: ConversationId, head: int) -> bool:
+        """Whether something of `conv` may lie after `head`."""
+        return head < self.heads.get(conv, 0)
 
 
 class Hub:
     """The registry of one node."""
 
-    def __init__(self, metrics: Metrics, faults: Faults) -> None:
+    def __init__(self, metrics: Metrics, fanout: Fanout) -> None:
+        self._fanout = fanout
         self._topics: dict[ConversationId, Topic] = {}
-        self._by_user: dict[UserId, set[Session]] = {}
+        self._by_user: dict[UserId, tuple[Session, ...]] = {}
         self._by_device: dict[DeviceId, Session] = {}
-        self._faults = faults
-        self._owed = {path: metrics.counter("messenger_fanout_owed_total", path) for path in PATHS}
-        self._latency = {path: metrics.histogram("messenger_fanout_latency_seconds", path) for path in PATHS}
-        self._write = {path: metrics.histogram("messenger_fanout_stage_seconds", path, "write") for path in PATHS}
-        self._skew = metrics.counter("messenger_fanout_clock_skew_total")
+        self._marks = ToldMarks()
+        self._everybody = Lane()
+        self._overhearing: list[Overheard] = []
         self._displaced = metrics.counter("messenger_sessions_displaced_total")
+        self._revoked = metrics.counter("messenger_sessions_revoked_total")
+        self._gaps_seen = metrics.counter("messenger_fanout_gaps_total")
+        self.gaps: dict[ConversationId, float] = {}
+        """Conversations with held entries, and since when (monotonic); the gap reader's work list."""
         self.let_in: Callable[[Session, ConversationId, int], None] = lambda _session, _conv, _after: None
         """Called when a session was let into a conversation and must catch up from there; set by the joiner."""
 
@@ -93,60 +151,97 @@ class Hub:
     def attach(self, session: Session) -> bool:
         """A device is here. Of two connections of one device the older is displaced (4409).
 
-        False when that is this one: signing in may be overtaken by a newer connection.
+        False when that is this one (signing in may be overtaken by a newer connection), or when its person
+        has too many connections already (1008).
         """
         other = self._by_device.get(session.device)
         if other is not None:
-            self._displaced.add()
-            older = min(other, session, key=lambda s: s.conn.number)
-            self.detach(older)
-            older.conn.close(4409, "this device connected anew")
+            older = min(other, session, key=lambda s: s.fence)
+            self._displace(older)
             if older is session:
                 return False
+        of_user = self._by_user.get(session.user, ())
+        if len(of_user) >= MAX_CONNECTIONS_OF_USER:
+            session.conn.close(1008, "too many connections")
+            return False
+        if of_user:
+            session.shared = of_user[0].shared = of_user[0].shared or Account()
         self._by_device[session.device] = session
-        self._by_user.setdefault(session.user, set()).add(session)
+        self._by_user[session.user] = (*of_user, session)
         return True
 
     def detach(self, session: Session) -> None:
         """A device is gone; harmless when it was gone before."""
-        for conv in tuple(session.convs):
-            self.unsubscribe(session, conv)
+        topics, session.topics = session.topics, ()
+        for topic in topics:
+            self._drop(topic, session)
         if self._by_device.get(session.device) is session:
             del self._by_device[session.device]
-        of_user = self._by_user.get(session.user)
-        if of_user is not None:
-            of_user.discard(session)
-            if not of_user:
-                del self._by_user[session.user]
+        of_user = _without(self._by_user.get(session.user, ()), session)
+        if of_user:
+            self._by_user[session.user] = of_user
+        else:
+            self._by_user.pop(session.user, None)
 
-    def subscribe(self, session: Session, conv: ConversationId) -> None:
-        """From now on `session` hears `conv`: first through pages, after `caught_up` live."""
-        self._topics.setdefault(conv, Topic()).listeners.add(session)
-        session.convs.add(conv)
-        session.behind.add(conv)
-        session.ahead.pop(conv, None)
+    def connected_elsewhere(self, device: DeviceId, fence: int) -> None:
+        """This device has made a connection with that fencing number, here or on another node."""
+        for heard in self._overhearing:
+            heard.fences[device] = max(fence, heard.fences.get(device, 0))
+        session = self._by_device.get(device)
+        if session is not None and session.fence < fence:
+            self._displace(session)
 
-    def unsubscribe(self, session: Session, conv: ConversationId) -> None:
-        """`session` hears no more of `conv`."""
-        session.convs.discard(conv)
-        session.behind.discard(conv)
-        session.ahead.pop(conv, None)
-        topic = self._topics.get(conv)
-        if topic is not None:
-            topic.listeners.discard(session)
-            if not topic.listeners:
-                del self._topics[conv]
+    def revoked(self, device: DeviceId, user: UserId, frame: bytes, ts: float) -> None:
+        """This device was revoked: its person's devices hear `frame`, and it is closed (4401)."""
+        for heard in self._overhearing:
+            heard.revoked.add(device)
+        self._to_listeners("device", self._by_user.get(user, ()), frame, ts, None)
+        session = self._by_device.get(device)
+        if session is not None:
+            self._revoked.add()
+            self.detach(session)
+            session.conn.close(4401, "this device was revoked")
 
     def sessions(self) -> Iterator[Session]:
         """Everybody who is here."""
         return iter(tuple(self._by_device.values()))
 
-    def live_listeners(self, conv: ConversationId) -> int:
-        """How many connections of this node a message of `conv` is owed to now."""
-        topic = self._topics.get(conv)
-        return sum(conv not in session.behind for session in topic.listeners) if topic else 0
+    def _displace(self, session: Session) -> None:
+        self._displaced.add()
+        self.detach(session)
+        session.conn.close(4409, "this device connected anew")
 
-    # --- catching up ---------------------------------------------------------------------------------
+    # --- who hears what ------------------------------------------------------------------------------
+
+    def subscribe(self, session: Session, conv: ConversationId, head: int = 0) -> None:
+        """From now on `session` hears `conv`: first through pages, after `caught_up` live.
+
+        `head` is where the log was seen to be; it counts when nobody here has followed the conversation yet.
+        """
+        topic = self._topics.get(conv)
+        if topic is None:
+            topic = self._topics[conv] = Topic(conv, head)
+        elif session in topic.live:
+            topic.live = _without(topic.live, session)
+            _leave_out(topic, session)
+        _transit(topic).joining[session] = BEHIND
+        if topic not in session.topics:
+            session.topics += (topic,)
+
+    def join(self, session: Session, conv: ConversationId, head: int) -> bool:
+        """`session` has everything through `head`, where the log was just seen to be, and hears `conv` from there on.
+
+        False when the log has moved on since: it is subscribed and must read what lies after `head`.
+        """
+        topic = self._topics.get(conv)
+        if topic is None:
+            topic = self._topics[conv] = Topic(conv, head)
+        if topic.head == head and topic.transit is None and topic not in session.topics:
+            topic.live += (session,)
+            session.topics += (topic,)
+            return True
+        self.subscribe(session, conv, head)
+        return self.caught_up(session, conv, head)
 
     def caught_up(self, session: Session, conv: ConversationId, read_to: int) -> bool:
         """The log of `conv` was read to its end, which was `read_to`, and sent; False: read on, more came.
@@ -154,76 +249,191 @@ class Hub:
         Called right after the read, with no switch of greenlets in between.
         """
         topic = self._topics.get(conv)
-        if topic is None or conv not in session.behind:
+        if topic is None or not self.is_behind(session, conv):
             return True
-        if topic.head == UNKNOWN and topic.seen <= read_to:
+        joining = _transit(topic).joining
+        if topic.head < read_to and not topic.live and all(ahead == BEHIND for ahead in joining.values()):
+            # Nobody relies on the head: what was read is further.
             topic.head = read_to
-        if topic.head == UNKNOWN or topic.head > read_to:
+            self._release(topic)
+        if topic.head > read_to:
             return False
-        session.behind.discard(conv)
         if topic.head < read_to:
-            session.ahead[conv] = read_to
+            joining[session] = read_to
+        else:
+            del joining[session]
+            topic.live += (session,)
+            _settle(topic)
         return True
 
-    def wants(self, conv: ConversationId, seq: int, kind: Kind) -> bool:
-        """Whether `deliver` could do anything with this row; cheap, asked before its frame is built."""
-        if kind is Kind.JOINED:
-            return True
+    def unsubscribe(self, session: Session, conv: ConversationId) -> None:
+        """`session` hears no more of `conv`."""
         topic = self._topics.get(conv)
-        return topic is not None and seq > topic.head
+        if topic is not None and topic in session.topics:
+            session.topics = _without(session.topics, topic)
+            self._drop(topic, session)
 
-    # --- fan-out -------------------------------------------------------------------------------------
+    def hears(self, session: Session, conv: ConversationId) -> bool:
+        """Whether `session` is subscribed to `conv`."""
+        topic = self._topics.get(conv)
+        return topic is not None and topic in session.topics
+
+    def has_sent(self, session: Session, conv: ConversationId, seq: int) -> bool:
+        """Whether this node knows that `session` was sent row `seq` of `conv`: it is settled, and the head is there."""
+        topic = self._topics.get(conv)
+        return topic is not None and seq <= topic.head and topic.transit is None and topic in session.topics
+
+    def is_behind(self, session: Session, conv: ConversationId) -> bool:
+        """Whether `session` still reads pages of `conv`."""
+        topic = self._topics.get(conv)
+        transit = topic.transit if topic is not None else None
+        return transit is not None and transit.joining.get(session) == BEHIND
+
+    def behind(self, session: Session) -> list[ConversationId]:
+        """The conversations of which `session` still reads pages."""
+        return [topic.conv for topic in session.topics if self.is_behind(session, topic.conv)]
+
+    def still_hear(self, listeners: Iterable[Session], conv: ConversationId) -> list[Session]:
+        """Those of `listeners` who are connected and hear `conv` now."""
+        topic = self._topics.get(conv)
+        return [s for s in listeners if s.conn.open and topic in s.topics]
+
+    def listeners(self, conv: ConversationId) -> tuple[Session, ...]:
+        """Who hears `conv` live."""
+        topic = self._topics.get(conv)
+        return topic.live if topic is not None else ()
+
+    def live_listeners(self, conv: ConversationId) -> int:
+        """How many connections of this node a message of `conv` is owed to now."""
+        topic = self._topics.get(conv)
+        if topic is None:
+            return 0
+        ahead = 0 if topic.transit is None else sum(a != BEHIND for a in topic.transit.joining.values())
+        return len(topic.live) + ahead
+
+    @contextmanager
+    def overhear(self) -> Iterator[Overheard]:
+        """Collects what is told within the block and concerns those who are not here yet."""
+        heard = Overheard()
+        self._overhearing.append(heard)
+        try:
+            yield heard
+        finally:
+            self._overhearing.remove(heard)
+
+    def wanted(self, conv: ConversationId) -> bool:
+        """Whether anybody here hears `conv`; asked before a frame is decoded. A no is remembered for `overhear`."""
+        if conv in self._topics:
+            return True
+        for heard in self._overhearing:
+            heard.heads[conv] = math.inf
+        return False
+
+    def lacks(self, conv: ConversationId, seq: int) -> int | None:
+        """The head of `conv` here when `seq` lies beyond it; None when it is known, or when nobody listens."""
+        if not self.wanted(conv):
+            return None
+        head = self._topics[conv].head
+        return head if seq > head else None
+
+    def _drop(self, topic: Topic, session: Session) -> None:
+        topic.live = _without(topic.live, session)
+        if topic.transit is not None:
+            topic.transit.joining.pop(session, None)
+            topic.transit.lane.leave_out(session)
+            _settle(topic)
+        if not topic.live and (topic.transit is None or not topic.transit.joining):
+            self._topics.pop(topic.conv, None)
+            self.gaps.pop(topic.conv, None)
+            self._forget_head(topic)
+
+    def _forget_head(self, topic: Topic) -> None:
+        """What only those who have gone were told is not told again: whoever signs in now must read it."""
+        for heard in self._overhearing:
+            told = topic.head if topic.transit is None else max([topic.head, *topic.transit.held])
+            heard.heads[topic.conv] = max(told, heard.heads.get(topic.conv, 0))
+
+    # --- what they hear ------------------------------------------------------------------------------
+
+    def turn(self) -> AbstractContextManager[None]:
+        """What is sent within the block leaves at its end, once a connection; it must not switch greenlets."""
+        return self._fanout.turn()
+
+    def deliver_all(self, events: Iterable[Sequenced]) -> int:
+        """`deliver` for many, with one send for each connection; returns how many were news."""
+        with self.turn():
+            return sum([self.deliver(event) for event in events])
 
     def deliver(self, event: Sequenced) -> bool:
         """Give a row of a log to its listeners, in order; False when it was known already or nobody listens."""
         if event.kind is Kind.JOINED:
-            self._let_in(event)
-        topic = self._topics.get(event.conv)
-        if topic is None:
+            self.let_in_at(event.conv, event.seq, event.user)
+        if not self.wanted(event.conv):
             return False
-        if topic.head == UNKNOWN:
-            topic.seen = max(topic.seen, event.seq)
-            return False
+        topic = self._topics[event.conv]
         if event.seq <= topic.head:
             return False
         if event.seq > topic.head + 1:
             return self._hold(topic, event)
-        if topic.held:
-            topic.held.pop(event.seq, None)  # the same row, come another way
         self._pass_on(topic, event)
-        while topic.held and (waiting := topic.held.pop(topic.head + 1, None)) is not None:
-            self._pass_on(topic, waiting)
+        if topic.transit is not None and topic.transit.held:
+            self._release(topic)
         return True
 
+    def held_from(self, conv: ConversationId) -> tuple[int, int] | None:
+        """(head, lowest seq that is held) of a conversation with a gap."""
+        topic = self._topics.get(conv)
+        if topic is None or topic.transit is None or not topic.transit.held:
+            return None
+        return topic.head, min(topic.transit.held)
+
     def _hold(self, topic: Topic, event: Sequenced) -> bool:
-        held = topic.held = topic.held if topic.held is not None else {}
+        held = _transit(topic).held
         if event.seq in held or len(held) >= MAX_HELD:
             return False
         held[event.seq] = event
+        self._gaps_seen.add()
+        self.gaps.setdefault(topic.conv, time.monotonic())
         return True
 
-    def _let_in(self, event: Sequenced) -> None:
-        for session in tuple(self._by_user.get(event.user, ())):
-            if event.conv not in session.convs:
-                self.subscribe(session, event.conv)
-                self.let_in(session, event.conv, event.seq - 1)
+    def _release(self, topic: Topic) -> None:
+        """Pass on what waited for the head to be where it is now."""
+        held = _transit(topic).held
+        for seq in [seq for seq in held if seq <= topic.head]:
+            del held[seq]
+        while (waiting := held.pop(topic.head + 1, None)) is not None:
+            self._pass_on(topic, waiting)
+        if not held:
+            self.gaps.pop(topic.conv, None)
+        _settle(topic)
+
+    def let_in_at(self, conv: ConversationId, seq: int, user: UserId) -> None:
+        """`user` joined with row `seq`: their devices here hear `conv` from that row on."""
+        for heard in self._overhearing:
+            heard.joined.setdefault(user, []).append((conv, seq))
+        for session in self._by_user.get(user, ()):
+            if not self.hears(session, conv):
+                self.subscribe(session, conv, seq - 1)
+                self.let_in(session, conv, seq - 1)
 
     def _pass_on(self, topic: Topic, event: Sequenced) -> None:
         topic.head = event.seq
-        live: list[Connection] = []
-        for session in topic.listeners:
-            if event.conv in session.behind:
-                continue
-            if event.conv not in session.ahead:
-                live.append(session.conn)
-            elif session.ahead[event.conv] == event.seq:
-                del session.ahead[event.conv]
-        self._fan_out("message", live, event.frame, event.ts, event.owed)
+        self._to_listeners("message", topic.live, event.frame, event.ts, topic, event.owed)
+        if topic.transit is not None:
+            joining = topic.transit.joining
+            arrived = [session for session, ahead in joining.items() if ahead == event.seq]
+            for session in arrived:
+                del joining[session]
+            topic.live += tuple(arrived)
+            _settle(topic)
         if event.kind is Kind.LEFT:
-            for session in tuple(self._by_user.get(event.user, ())):
-                # Who catches up, or has read past this row, may have come back meanwhile: their pages tell.
-                if event.conv not in session.behind and event.conv not in session.ahead:
-                    self.unsubscribe(session, event.conv)
+            # Who catches up, or has read past this row, may have come back meanwhile: their pages tell.
+            for session in [session for session in topic.live if session.user == event.user]:
+                if topic.transit is not None:
+                    self._fanout.send_rest(topic.transit.lane, session)
+                self.unsubscribe(session, event.conv)
+
+    # --- beside the log ------------------------------------------------------------------------------
 
     def to_conversation(
         self, path: str, conv: ConversationId, frame: bytes, ts: float, *, but: UserId | None = None
@@ -231,49 +441,75 @@ class Hub:
         """A frame outside the log to everybody who hears `conv`, except the devices of user `but`."""
         topic = self._topics.get(conv)
         if topic is not None:
-            self._fan_out(path, [s.conn for s in topic.listeners if s.user != but], frame, ts)
+            hearing = topic.live if topic.transit is None else (*topic.live, *topic.transit.joining)
+            self._to_listeners(path, tuple(s for s in hearing if s.user != but), frame, ts, topic)
+
+    def forget_marks(self) -> None:
+        """Another database answers: what was told of read markers says nothing of its."""
+        self._marks = ToldMarks()
+
+    def read_mark(self, conv: ConversationId, user: UserId, seq: int, frame: bytes, ts: float) -> bool:
+        """`user` has read through `seq`: tell everybody who hears `conv`; False when that was told before."""
+        if not self.wanted(conv) or not self._marks.is_news(user, conv, seq):
+            return False
+        if self._fanout.is_large(self.listeners(conv)):
+            # Everybody's marker to everybody would cost more than the messages.
+            self._to_listeners("read", self._by_user.get(user, ()), frame, ts, None)
+        else:
+            self.to_conversation("read", conv, frame, ts)
+        return True
 
     def to_all(self, path: str, frame: bytes, ts: float) -> int:
         """A frame to every connection of this node; returns how many there are."""
-        conns = [session.conn for session in self._by_device.values()]
-        self._fan_out(path, conns, frame, ts)
-        return len(conns)
+        everybody = tuple(self._by_device.values())
+        self._fanout.owe(path, len(everybody))
+        self._fanout.send(path, everybody, frame, ts, self._everybody)
+        return len(everybody)
 
-    def to_session(self, path: str, session: Session, frame: bytes, ts: float) -> None:
-        """A frame of the log that one session missed; `path` keeps it apart from live deliveries."""
-        self._owed[path].add()
-        if session.conn.send(frame):
-            self._observe(path, ts, 1)
+    def to_session(self, path: str, session: Session, frames: list[tuple[bytes, float]]) -> None:
+        """Frames of the log, each with when its event was received, that one session missed, in one send.
+
+        `path` keeps them apart from live deliveries.
+        """
+        if not session.conn.open:
+            return
+        self._fanout.owe(path, len(frames))
+        self._fanout.send_joined(path, session, frames)
 
     def owe(self, path: str, n: int) -> None:
         """Count deliveries that are overdue although their event was never committed."""
-        self._owed[path].add(n)
+        self._fanout.owe(path, n)
 
-    def _fan_out(self, path: str, conns: list[Connection], frame: bytes, ts: float, owed: int = 0) -> None:
+    def _to_listeners(
+        self, path: str, listeners: tuple[Session, ...], frame: bytes, ts: float, topic: Topic | None, owed: int = 0
+    ) -> None:
         # A counter never goes back: listeners who left meanwhile stay owed.
-        self._owed[path].add(max(0, len(conns) - owed))
-        if self._faults.active:
-            self._faults.detain(lambda: self._send_all(path, conns, frame, ts))
-        else:
-            self._send_all(path, conns, frame, ts)
+        self._fanout.owe(path, max(0, len(listeners) - owed))
+        lane = None
+        if topic is not None and (topic.transit is not None or self._fanout.is_large(listeners)):
+            lane = _transit(topic).lane
+        self._fanout.send(path, listeners, frame, ts, lane)
 
-    def _send_all(self, path: str, conns: list[Connection], frame: bytes, ts: float) -> None:
-        started = time.perf_counter()
-        sent = 0
-        stamp = ts if path == "message" else 0.0
-        for conn in conns:
-            sent += conn.send(frame, stamp)
-        if conns:
-            self._write[path].observe(time.perf_counter() - started)
-            self._observe(path, ts, sent)
 
-    def flushed(self, ts: float) -> None:
-        """A message that had to queue has reached the kernel."""
-        self._observe("message", ts, 1)
+def _without(things: tuple[T, ...], gone: T) -> tuple[T, ...]:
+    """`things` but for one; the same tuple when it is not among them."""
+    for at, thing in enumerate(things):
+        if thing is gone:
+            return things[:at] + things[at + 1 :]
+    return things
 
-    def _observe(self, path: str, ts: float, n: int) -> None:
-        latency = time.time() - ts
-        if latency < 0:
-            self._skew.add()
-        if n:
-            self._latency[path].observe(max(0.0, latency), n)
+
+def _transit(topic: Topic) -> Transit:
+    if topic.transit is None:
+        topic.transit = Transit()
+    return topic.transit
+
+
+def _settle(topic: Topic) -> None:
+    if topic.transit is not None and topic.transit.settled:
+        topic.transit = None
+
+
+def _leave_out(topic: Topic, session: Session) -> None:
+    if topic.transit is not None:
+        topic.transit.lane.leave_out(session)

@@ -1,24 +1,36 @@
-"""Reading the log of commits, so that a frame the bus lost is late by a poll and not lost.
+"""Reading the log of commits, so that what the bus lost is late by a poll and not lost.
 
-Each poll reads all visible rows at or past the position and then moves the position to the
-snapshot's xmin: rows are read again while an older transaction is open, which is harmless because
-the hub drops what it knows.
+Each poll learns what became visible at or past the position, then moves the position to the snapshot's
+xmin: rows are read again while an older transaction is open, which is harmless because whoever is told drops
+what is known. Rows of conversations come as heads only; those that a listener here lacks are read as pages.
+
+A conversation whose entries wait for an earlier one is a gap. One that is older than GAP_S is read at once and
+does not wait for the next poll.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 import gevent
 
 from app import logs
+from app.domain.ids import ConversationId
+from app.domain.people import DeviceEvent, DeviceEventKind
 from app.errors import AppError
 from app.metrics import Metrics
+from app.protocol import wire
 from app.realtime.hub import Hub
 from app.realtime.outlet import sequenced
+from app.realtime.settlement import Settlement
 from app.services.messages import Messages
+from app.store.messages import News, Want
 
 POLL_S = 0.2
+GAP_S = 0.03
+PAGE_ROWS = 200
+MAX_WANTS = 100
 
 log = logs.get("reconciler")
 
@@ -26,11 +38,25 @@ log = logs.get("reconciler")
 class Reconciler:
     """One per node."""
 
-    def __init__(self, messages: Messages, hub: Hub, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        messages: Messages,
+        hub: Hub,
+        settlement: Settlement,
+        metrics: Metrics,
+        new_epoch: Callable[[str], None],
+    ) -> None:
+        """`new_epoch` hears the database's name at the start, and when another one answers in its place."""
         self._messages = messages
         self._hub = hub
-        self._recovered = metrics.counter("messenger_fanout_recovered_total", "message")
-        self._position: str | None = None
+        self._settlement = settlement
+        self._new_epoch = new_epoch
+        self._recovered = {
+            path: metrics.counter("messenger_fanout_recovered_total", path) for path in ("message", "read")
+        }
+        self._position = ""
+        self._epoch = ""
+        self._known_events: set[int] = set()
         self._read_at = time.monotonic()
         metrics.gauge("messenger_log_lag_seconds").read = self.lag_s
 
@@ -41,7 +67,7 @@ class Reconciler:
     def start(self) -> None:
         """Take the position to poll from; before the first connection is accepted. Raises AppError."""
         self._position = self._messages.position()
-        self._read_at = time.monotonic()
+        self.poll()
 
     def run(self) -> None:
         """Poll for ever; a greenlet of its own."""
@@ -57,11 +83,71 @@ class Reconciler:
                 failing = True
 
     def poll(self) -> None:
-        """One poll. Raises AppError."""
-        assert self._position is not None  # noqa: S101  start() came first
-        position, entries = self._messages.poll(self._position)
-        for entry in entries:
-            if self._hub.wants(entry.conv, entry.seq, entry.kind) and self._hub.deliver(sequenced(entry)):
-                self._recovered.add()
-        self._position = position
+        """One poll. Raises AppError; then the next one begins where this one did."""
+        news = self._messages.poll(self._position)
+        if news.epoch != self._epoch:
+            self._epoch = news.epoch
+            self._known_events = set()  # the other database numbers its own
+            self._new_epoch(news.epoch)
+        else:
+            self._tell(news)
+        self._position = news.position
         self._read_at = time.monotonic()
+
+    def mend_gaps(self) -> None:
+        """Read what entries wait for, for ever; a greenlet of its own."""
+        while True:
+            gevent.sleep(GAP_S)
+            now = time.monotonic()
+            due = [conv for conv, since in self._hub.gaps.items() if now - since >= GAP_S]
+            if not due:
+                continue
+            try:
+                self._read(self._holes(due))
+            except AppError as error:
+                log.warning("a gap cannot be read", error=error.message)
+            for conv in due:  # what is still open has its next turn after as long again
+                if conv in self._hub.gaps:
+                    self._hub.gaps[conv] = time.monotonic()
+
+    def _holes(self, convs: Sequence[ConversationId]) -> list[Want]:
+        held = ((conv, self._hub.held_from(conv)) for conv in convs)
+        return [Want(conv, gap[0], gap[1] - 1) for conv, gap in held if gap is not None]
+
+    def _tell(self, news: News) -> None:
+        self._heed_devices(news.devices)  # first: what follows reads pages, which may take long or fail
+        for conv, seq, user in news.joined:
+            self._hub.let_in_at(conv, seq, user)
+        heads = ((conv, last, self._hub.lacks(conv, last)) for conv, _first, last in news.fresh)
+        self._read([Want(conv, head, last) for conv, last, head in heads if head is not None])
+        now = time.monotonic()
+        for conv, first, last in news.fresh:
+            self._settlement.owe(conv, first, last, now)
+        for conv, user, seq, ts in news.reads:
+            if self._hub.read_mark(conv, user, seq, wire.frame(wire.ReadMark(conv, user, seq)), ts):
+                self._recovered["read"].add()
+
+    def _heed_devices(self, events: Sequence[DeviceEvent]) -> None:
+        known, self._known_events = self._known_events, {event.id for event in events}
+        for event in events:
+            if event.id not in known:
+                self._heed(event)
+
+    def _heed(self, event: DeviceEvent) -> None:
+        if event.kind is DeviceEventKind.CONNECTED:
+            self._hub.connected_elsewhere(event.device, event.id)
+        elif event.kind is DeviceEventKind.REVOKED:
+            frame = wire.frame(wire.Device(event.device, "revoked"))
+            self._hub.revoked(event.device, event.user, frame, event.ts)
+
+    def _read(self, wants: list[Want]) -> None:
+        """Read ranges of logs and pass them on."""
+        while wants:
+            batch, wants = wants[:MAX_WANTS], wants[MAX_WANTS:]
+            rows = self._messages.pages(batch, PAGE_ROWS)
+            self._recovered["message"].add(self._hub.deliver_all([sequenced(row) for row in rows]))
+            last = {row.conv: row.seq for row in rows}  # in the order of seq
+            for want in batch:
+                reached = last.get(want.conv)
+                if reached is not None and want.upto is not None and reached < want.upto:
+                    wants.append(Want(want.conv, reached, want.upto))

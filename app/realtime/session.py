@@ -10,22 +10,38 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from app.domain.ids import ConversationId, DeviceId
+from app.domain.ids import ConversationId
 from app.domain.people import Identity
 from app.errors import AppError, InvalidRequest, TooMany, Unauthenticated, Unavailable
 from app.metrics import CATALOGUE, Metrics
 from app.protocol import wire
+from app.protocol.frames import MAX_MESSAGE_BYTES
+from app.realtime.arrivals import Arrival, Arrivals
 from app.realtime.committer import BUSY_RETRY_MS, Committer
-from app.realtime.connection import Connection
+from app.realtime.connection import Connection, Outboxes
 from app.realtime.cursors import Cursors
+from app.realtime.fanout import Fanout
 from app.realtime.hub import Hub, Session
-from app.realtime.joiner import Arrival, Joiner
+from app.realtime.joiner import Joiner
+from app.realtime.limits import USER_SHARE, spend
+from app.realtime.outlet import Outlet
+from app.realtime.roster import Roster
+from app.realtime.settlement import Settlement
 from app.services.tokens import Tokens, WsToken
-from app.store.messages import NewMessage
+from app.store.messages import NewMessage, Stored
 
 HELLO_DEADLINE_S = 5.0
 GOODBYE_DEADLINE_S = 5.0
-BURST = 4
+MAX_MISTAKES = 100
+"""Commands that could not be understood, over the life of a connection."""
+MAX_UNKNOWN_CURSORS = 16
+"""Cursors in one `delivered` for conversations that the device does not hear (any more)."""
+TYPING_EVERY_S = 1.0
+SIGNING_IN = object()
+"""In `Connection.session`: a valid token was shown, the database is being asked."""
+_PATHS: dict[type[wire.Command], str] = {
+    wire.Send: "message", wire.Delivered: "receipt", wire.Read: "read", wire.Sync: "catch_up", wire.Typing: "typing",
+}  # fmt: skip
 _CLOSE_CODES = frozenset(next(spec.labels["code"] for spec in CATALOGUE if spec.name == "messenger_ws_closes_total"))
 
 
@@ -37,39 +53,54 @@ class Gatekeeper:
         *,
         tokens: Tokens,
         hub: Hub,
+        fanout: Fanout,
         committer: Committer,
+        arrivals: Arrivals,
         joiner: Joiner,
         cursors: Cursors,
+        outlet: Outlet,
+        settlement: Settlement,
         metrics: Metrics,
         send_rate_per_s: int,
+        beat_s: int,
     ) -> None:
+        """`beat_s`: every connection has a turn in so many seconds (see `upkeep.beat`)."""
         self._tokens = tokens
         self._hub = hub
+        self._fanout = fanout
         self._committer = committer
+        self._arrivals = arrivals
         self._joiner = joiner
         self._cursors = cursors
+        self._outlet = outlet
+        self._settlement = settlement
         self._rate = float(send_rate_per_s)
-        self._validate = metrics.histogram("messenger_fanout_stage_seconds", "message", "validate")
+        self._validate = {
+            kind: metrics.histogram("messenger_fanout_stage_seconds", path, "validate") for kind, path in _PATHS.items()
+        }
         self._ok = metrics.counter("messenger_requests_total", "ws", "ok")
         self._client_error = metrics.counter("messenger_requests_total", "ws", "client_error")
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
         self._closes = {code: metrics.counter("messenger_ws_closes_total", code) for code in _CLOSE_CODES}
-        self.connections: dict[Connection, None] = {}
+        self.outboxes = Outboxes()
+        self.connections = Roster(max(1, beat_s * 2 // 3))
         self.waiting_for_hello: deque[tuple[float, Connection]] = deque()
         self.waiting_for_goodbye: deque[tuple[float, Connection]] = deque()
         metrics.gauge("ws_connections_active").read = lambda: len(self.connections)
-        metrics.gauge("messenger_ws_send_queue_bytes").read = lambda: sum(c.queued_bytes for c in self.connections)
+        metrics.gauge("messenger_ws_send_queue_bytes").read = lambda: self.outboxes.used_bytes
 
     def welcome(self, conn: Connection, ws_token: WsToken | None) -> None:
         """A handshake was made; `ws_token` came in its URL, otherwise `hello` must follow in time."""
-        self.connections[conn] = None
+        self.connections.add(conn)
         if ws_token is None:
             self.waiting_for_hello.append((time.monotonic() + HELLO_DEADLINE_S, conn))
         else:
-            self._joiner.put(Arrival(conn, ws_token.identity, {}, None, ws_token))
-            conn.session = ws_token  # nobody says hello twice
+            self._arrivals.put(Arrival(conn, ws_token.identity, {}, None, ws_token))
+            conn.session = SIGNING_IN  # nobody says hello twice
 
     # --- the Owner of connections ---------------------------------------------------------------------
+
+    max_message_bytes = MAX_MESSAGE_BYTES
 
     def received(self, conn: Connection, text: str) -> None:
         """A text frame came."""
@@ -81,10 +112,24 @@ class Gatekeeper:
             conn.send(wire.error_frame(error))
             if error.close_code:
                 conn.close(error.close_code, error.code)
+            elif not isinstance(conn.session, Session):
+                conn.close(1008, "say hello first")
+            else:
+                self._count_mistake(conn.session)
 
-    def flushed(self, stamp: float) -> None:
-        """A queued message has reached the kernel."""
-        self._hub.flushed(stamp)
+    def _count_mistake(self, session: Session) -> None:
+        """A client that only makes mistakes costs as much as one that talks, and no rate limit sees it."""
+        session.mistakes += 1
+        if session.mistakes >= MAX_MISTAKES:
+            session.conn.close(1008, "too many mistakes")
+
+    def received_bytes(self, conn: Connection, _data: bytes) -> None:
+        """A binary frame came: nothing of ours is said that way."""
+        conn.close(1003, "text frames only")
+
+    def flushed(self, token: object) -> None:
+        """Queued frames have reached the kernel."""
+        self._fanout.flushed(token)
 
     def closing(self, conn: Connection) -> None:
         """We close it: nothing is owed to it any more."""
@@ -93,7 +138,7 @@ class Gatekeeper:
 
     def closed(self, conn: Connection, code: int) -> None:
         """A connection is gone."""
-        self.connections.pop(conn, None)
+        self.connections.discard(conn)
         self._let_go(conn)
         conn.session = None
         name = str(code)
@@ -112,13 +157,31 @@ class Gatekeeper:
             self._hello(conn, command)
         elif not isinstance(session, Session):
             raise Unauthenticated("say hello first")
-        elif not _allow(session, self._rate, time.time()):
+        elif not self._may_go_on(session):
             self._slow_down(session, command)
         elif isinstance(command, wire.Send):
+            conn.lively = True  # the ack is a sign to it as this is to us
             self._send(session, command, arrived)
         else:
             self._note(session, command)
             self._ok.add()
+            validate = self._validate.get(type(command))
+            if validate is not None:
+                validate.observe(time.perf_counter() - arrived)
+
+    def _may_go_on(self, session: Session) -> bool:
+        """Whether this device, and all devices of its person together, have something left to do."""
+        now = time.monotonic()
+        due = spend(session.due, self._rate, now)
+        if due is None:
+            return False
+        if session.shared is not None:
+            shared_due = spend(session.shared.due, self._rate * USER_SHARE, now)
+            if shared_due is None:
+                return False
+            session.shared.due = shared_due
+        session.due = due
+        return True
 
     def _hello(self, conn: Connection, command: wire.Hello) -> None:
         if conn.session is not None:
@@ -128,12 +191,12 @@ class Gatekeeper:
         except Unauthenticated:
             self._unauthenticated.add()
             raise
-        conn.session = identity  # until the joiner puts the session here
-        self._joiner.put(Arrival(conn, identity, command.cursors, command.epoch))
+        conn.session = SIGNING_IN
+        self._arrivals.put(Arrival(conn, identity, command.cursors, command.epoch))
 
     def _send(self, session: Session, command: wire.Send, arrived: float) -> None:
         message = NewMessage(command.conv, session.user, session.device, command.id, command.body, time.time())
-        self._validate.observe(time.perf_counter() - arrived)
+        self._validate[wire.Send].observe(time.perf_counter() - arrived)
         if not self._committer.put(session.conn, message):
             session.conn.send(wire.error_frame(Unavailable("busy; send it again"), command.id, BUSY_RETRY_MS))
 
@@ -143,14 +206,20 @@ class Gatekeeper:
         retry_after_ms = int(1000 / self._rate) + 1
         session.conn.send(wire.error_frame(TooMany("slow down"), message_id, retry_after_ms))
 
-    def _note(self, session: Session, command: wire.Auth | wire.Delivered | wire.Read | wire.Sync) -> None:
+    def _note(
+        self, session: Session, command: wire.Auth | wire.Delivered | wire.Read | wire.Sync | wire.Typing
+    ) -> None:
         if isinstance(command, wire.Auth):
             self._renew(session, self._tokens.check(command.token))
         elif isinstance(command, wire.Delivered):
-            self._delivered(session.device, command.cursors)
+            session.conn.lively = True  # it says what it has just heard
+            self._delivered(session, command.cursors)
         elif isinstance(command, wire.Read):
             self._cursors.read(session.user, command.conv, command.seq, time.time())
+        elif isinstance(command, wire.Typing):
+            self._typing(session, command.conv)
         else:
+            session.conn.lively = True  # as with a send: `synced` is the answer
             self._joiner.catch_up(session, command.cursors)
 
     @staticmethod
@@ -159,20 +228,22 @@ class Gatekeeper:
             raise Unauthenticated("this token belongs to another device")
         session.expires_at = max(session.expires_at, identity.expires_at)
 
-    def _delivered(self, device: DeviceId, cursors: Mapping[ConversationId, int]) -> None:
+    def _delivered(self, session: Session, cursors: Mapping[ConversationId, int]) -> None:
+        unknown = 0
         for conv, seq in cursors.items():
-            self._cursors.delivered(device, conv, seq)
+            sent = self._hub.has_sent(session, conv, seq)
+            if sent or self._hub.hears(session, conv):
+                self._settlement.acknowledged(session.device, conv, seq)
+            else:
+                unknown += 1
+                if unknown > MAX_UNKNOWN_CURSORS:  # what is kept must not grow with what a client makes up
+                    continue
+            self._cursors.delivered(Stored(session.device, session.user, conv, seq, sent))
 
-
-def _allow(session: Session, rate_per_s: float, now: float) -> bool:
-    """Token bucket: `rate_per_s` commands a second, bursts of BURST seconds' worth."""
-    full = rate_per_s * BURST
-    if session.allowance_at:
-        session.allowance = min(full, session.allowance + (now - session.allowance_at) * rate_per_s)
-    else:
-        session.allowance = full
-    session.allowance_at = now
-    if session.allowance < 1:
-        return False
-    session.allowance -= 1
-    return True
+    def _typing(self, session: Session, conv: ConversationId) -> None:
+        # What the hub knows is enough here: it lasts seconds and nothing is stored.
+        now = time.monotonic()
+        if now - session.typed_at >= TYPING_EVERY_S and self._hub.hears(session, conv):
+            session.typed_at = now
+            event = wire.TypingEvent(conv, session.user)
+            self._outlet.aside("typing", conv, event, time.time(), but=session.user)

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Entry, Membership
-from app.domain.people import Identity
-from app.errors import Conflict, InvalidRequest, Unauthenticated, Unavailable
-from app.services.accounts import require_owner
-from app.services.tokens import WsToken
-from app.store import accounts, messages
+from app.errors import Conflict, InvalidRequest, Unavailable
+from app.store import devices, messages
 from app.store.db import Database
-from app.store.messages import Committed, NewMessage, Want
+from app.store.devices import Admission, Newcomer
+from app.store.messages import Committed, NewMessage, News, Stored, Want
 
 RECEIPT_GROUP_LIMIT = 32
 """Larger conversations get no delivery receipts: they would cost more than the messages."""
-SETTLE_AFTER_S = 30.0
-"""A delivery must be acknowledged within this time (the delivery SLO)."""
 
 
 class Messages:
@@ -44,7 +40,7 @@ class Messages:
 
     def _commit(self, batch: Sequence[NewMessage]) -> list[Committed | InvalidRequest]:
         try:
-            with self._db.transaction() as conn:
+            with self._db.statement() as conn:
                 return list(messages.commit_sends(conn, batch))
         except InvalidRequest as refusal:
             if len(batch) == 1:
@@ -52,50 +48,48 @@ class Messages:
             middle = len(batch) // 2
             return self._commit(batch[:middle]) + self._commit(batch[middle:])
 
-    def join(self, identity: Identity, ws_token: WsToken | None = None) -> tuple[str, list[Membership]]:
-        """(epoch, memberships) for a device that connects.
+    def sign_in(self, newcomers: Sequence[Newcomer]) -> dict[DeviceId, Admission]:
+        """What becomes of each of these devices, none of which is named twice; burns the single-use tokens."""
+        with self._db.statement() as conn:
+            return devices.sign_in(conn, newcomers)
 
-        Burns `ws_token` if that is what it came with. Raises Unauthenticated, DeviceRevoked.
-        """
-        with self._db.transaction() as conn:
-            if ws_token and not accounts.burn_token(conn, ws_token.jti, ws_token.burn_until):
-                raise Unauthenticated("this token was used before; ask for a new one")
-            require_owner(identity, accounts.owner_of_active_device(conn, identity.device))
-            return messages.epoch(conn), messages.memberships(conn, identity.user, identity.device)
-
-    def memberships(self, identity: Identity) -> list[Membership]:
+    def memberships(self, user: UserId, device: DeviceId) -> list[Membership]:
         """What this device may see now."""
-        with self._db.transaction() as conn:
-            return messages.memberships(conn, identity.user, identity.device)
+        with self._db.statement() as conn:
+            return messages.memberships(conn, user, device)
 
     def pages(self, wants: Sequence[Want], limit: int) -> list[Entry]:
         """At most `limit` log entries for each wish."""
-        with self._db.transaction() as conn:
+        with self._db.statement() as conn:
             return messages.pages(conn, wants, limit)
 
     def position(self) -> str:
         """Where the log is now."""
-        with self._db.transaction() as conn:
+        with self._db.statement() as conn:
             return messages.position(conn)
 
-    def poll(self, start: str) -> tuple[str, list[Entry]]:
-        """(next position, entries at or past `start`)."""
-        with self._db.transaction() as conn:
+    def poll(self, start: str) -> News:
+        """What was committed at or past `start`."""
+        with self._db.statement() as conn:
             return messages.poll(conn, start)
 
-    def delivered(
-        self, told: Sequence[tuple[DeviceId, ConversationId, int]]
-    ) -> list[tuple[ConversationId, UserId, int]]:
-        """Move device cursors; returns the receipts worth telling."""
-        with self._relaxed.transaction() as conn:
-            return messages.advance_cursors(conn, told, RECEIPT_GROUP_LIMIT)
+    def delivered(self, told: Sequence[Stored], epoch: str) -> list[tuple[ConversationId, UserId, int]]:
+        """Move device cursors; returns the receipts worth telling (conversation, user, seq).
 
-    def read(self, told: Sequence[tuple[UserId, ConversationId, int]]) -> list[tuple[UserId, ConversationId, int]]:
-        """Move read markers; returns those that moved."""
-        with self._relaxed.transaction() as conn:
+        One whose device or conversation is gone is passed over, like a refused row of `commit`.
+        """
+        try:
+            with self._relaxed.statement() as conn:
+                return messages.advance_cursors(conn, told, epoch, RECEIPT_GROUP_LIMIT)
+        except InvalidRequest:
+            if len(told) == 1:
+                return []
+            middle = len(told) // 2
+            return self.delivered(told[:middle], epoch) + self.delivered(told[middle:], epoch)
+
+    def read(
+        self, told: Sequence[tuple[UserId, ConversationId, int, float]]
+    ) -> list[tuple[UserId, ConversationId, int]]:
+        """Move read markers (user, conversation, seq, received at); returns those that moved."""
+        with self._relaxed.statement() as conn:
             return messages.advance_read(conn, told)
-
-    def settle(self, connected: Sequence[tuple[DeviceId, float]], begin: float, end: float) -> tuple[int, int]:
-        """(owed, acknowledged) deliveries of what was received in [begin, end), Unix seconds."""
-        with self._relaxed.transaction() as conn:
-            return messages.settle(conn, connected, begin, end)

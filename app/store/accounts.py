@@ -66,11 +66,6 @@ def end_families_of_device(conn: Connection, device: DeviceId) -> None:
     _rows(conn, "end_families_of_device", device=device)
 
 
-def burn_token(conn: Connection, jti: str, expires_at: float) -> bool:
-    """Mark a single-use token as used; False when it already was."""
-    return bool(_rows(conn, "burn_token", jti=jti, expires_at=expires_at))
-
-
 def forget_expired_tokens(conn: Connection) -> None:
     """Drop rows that no check can need any more."""
     _rows(conn, "forget_expired_tokens")

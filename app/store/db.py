@@ -7,11 +7,13 @@ working on it, and nobody must read that answer as the reply to another question
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import gevent
+import gevent.monkey
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
@@ -21,6 +23,7 @@ from app.errors import AppError, Conflict, InvalidRequest, Unavailable
 from app.metrics import Metrics
 
 Connection = psycopg2.extensions.connection
+_poll = gevent.monkey.get_original("select", "poll")  # asked without waiting, so gevent has no part in it
 
 WAIT_S = 5.0
 STATEMENT_TIMEOUT_MS = 5_000
@@ -54,18 +57,33 @@ class Database:
         Raises AppError in place of psycopg2's errors, and Unavailable when the server is silent for
         longer than it would itself allow (a stopped process, a vanished host).
         """
+        with self._borrowed(autocommit=False) as conn:
+            yield conn
+            conn.commit()
+
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """For exactly one statement, which commits itself: one round trip, and no lock outlives it even if this
+        process is frozen the moment after it was sent. Raises like `transaction`.
+        """
+        with self._borrowed(autocommit=True) as conn:
+            yield conn
+
+    @contextmanager
+    def _borrowed(self, *, autocommit: bool) -> Iterator[Connection]:
         started = time.perf_counter()
         conn = self._take()
         keep = False
         try:
+            conn.autocommit = autocommit
             with _patience():
                 yield conn
-                conn.commit()
             keep = True
         except psycopg2.Error as error:
             raise translate(error) from error
         except AppError:
-            keep = _rolled_back(conn)
+            # A statement that commits itself may still be under way; nothing tells.
+            keep = not autocommit and _rolled_back(conn)
             raise
         finally:
             # Whatever else ended the block (a killed greenlet) leaves the connection in an unknown state.
@@ -87,7 +105,7 @@ class Database:
             raise Unavailable("all database connections are in use") from None
         finally:
             self._waiting.set(self._waiting.value - 1)
-        if conn is not None and not conn.closed:
+        if conn is not None and _lives(conn):
             return conn
         connected = False
         try:
@@ -109,6 +127,19 @@ class Database:
             with suppress(psycopg2.Error):
                 conn.close()
         self._free.put(kept)
+
+
+def _lives(conn: Connection) -> bool:
+    """Whether an idle connection may be used: what the server sends unasked is that it has gone."""
+    if conn.closed:
+        return False
+    watch = _poll()
+    watch.register(conn.fileno(), select.POLLIN)
+    if not watch.poll(0):
+        return True
+    with suppress(psycopg2.Error):
+        conn.close()
+    return False
 
 
 def _patience() -> gevent.Timeout:

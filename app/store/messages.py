@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Entry, Kind, Membership
+from app.domain.people import DeviceEvent, DeviceEventKind
 from app.store.db import Connection
 from app.store.queries import Queries
 
 _rows = Queries("messages").rows
+
+_DEVICE_EVENTS = frozenset(DeviceEventKind)
 
 Outcome = Literal["new", "known", "conflict", "forbidden"]
 
@@ -71,10 +74,38 @@ def position(conn: Connection) -> str:
     return start
 
 
-def poll(conn: Connection, start: str) -> tuple[str, list[Entry]]:
-    """(next position, visible entries at or past `start`), ordered by conversation and seq."""
-    rows = _rows(conn, "poll", position=start)
-    return rows[0][0], [_entry(row[1:]) for row in rows if row[1] is not None]
+@dataclass(slots=True)
+class News:
+    """What was committed at or past a position, and the position to go on from.
+
+    `fresh`: (conversation, lowest and highest fresh seq). `joined`: (conversation, seq, user). `reads`:
+    (conversation, user, seq, when the server received it in Unix seconds). `epoch` names the database.
+    """
+
+    position: str = ""
+    epoch: str = ""
+    fresh: list[tuple[ConversationId, int, int]] = field(default_factory=list)
+    joined: list[tuple[ConversationId, int, UserId]] = field(default_factory=list)
+    reads: list[tuple[ConversationId, UserId, int, float]] = field(default_factory=list)
+    devices: list[DeviceEvent] = field(default_factory=list)
+
+
+def poll(conn: Connection, start: str) -> News:
+    """What is visible at or past `start`."""
+    news = News()
+    for what, key, number, user, kind, ts, xmin, name in _rows(conn, "poll", position=start):
+        if what == "fresh":
+            news.fresh.append((key, user, number))
+        elif what == "joined":
+            news.joined.append((key, number, user))
+        elif what == "read":
+            news.reads.append((key, user, number, ts))
+        elif what == "device":
+            if kind in _DEVICE_EVENTS:  # a later version may write others while this one still runs
+                news.devices.append(DeviceEvent(number, key, user, DeviceEventKind(kind), ts))
+        else:
+            news.position, news.epoch = xmin, name
+    return news
 
 
 def memberships(conn: Connection, user: UserId, device: DeviceId) -> list[Membership]:
@@ -104,45 +135,41 @@ def pages(conn: Connection, wants: Sequence[Want], limit: int) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A device has stored everything through `seq`; `sent`: this node knows that it sent it that row."""
+
+    device: DeviceId
+    user: UserId
+    conv: ConversationId
+    seq: int
+    sent: bool
+
+
 def advance_cursors(
-    conn: Connection, told: Sequence[tuple[DeviceId, ConversationId, int]], group_limit: int
+    conn: Connection, told: Sequence[Stored], epoch: str, group_limit: int
 ) -> list[tuple[ConversationId, UserId, int]]:
-    """Move device cursors forward; returns the receipts worth telling (conversation, user, seq)."""
-    devices, convs, seqs = zip(*told, strict=True)
+    """Move device cursors forward, no (device, conversation) twice; returns the receipts worth telling
+    (conversation, user, seq). Where another database than `epoch` answers, nothing moves.
+    """
     rows = _rows(
         conn,
         "advance_cursors",
-        devices=list(devices),
-        convs=list(convs),
-        seqs=list(seqs),
+        devices=[s.device for s in told],
+        users=[s.user for s in told],
+        convs=[s.conv for s in told],
+        seqs=[s.seq for s in told],
+        sent=[s.sent for s in told],
+        epoch=epoch,
         group_limit=group_limit,
     )
     return [(ConversationId(conv), UserId(user), seq) for conv, user, seq in rows]
 
 
 def advance_read(
-    conn: Connection, told: Sequence[tuple[UserId, ConversationId, int]]
+    conn: Connection, told: Sequence[tuple[UserId, ConversationId, int, float]]
 ) -> list[tuple[UserId, ConversationId, int]]:
-    """Move read markers forward; returns those that moved."""
-    users, convs, seqs = zip(*told, strict=True)
-    rows = _rows(conn, "advance_read", users=list(users), convs=list(convs), seqs=list(seqs))
+    """Move read markers (user, conversation, seq, received at) forward; returns those that moved."""
+    users, convs, seqs, ts = zip(*told, strict=True)
+    rows = _rows(conn, "advance_read", users=list(users), convs=list(convs), seqs=list(seqs), ts=list(ts))
     return [(UserId(user), ConversationId(conv), seq) for user, conv, seq in rows]
-
-
-def settle(conn: Connection, connected: Sequence[tuple[DeviceId, float]], begin: float, end: float) -> tuple[int, int]:
-    """(owed, acknowledged) deliveries of messages received in [begin, end) to `connected` (device, since)."""
-    rows = _rows(
-        conn,
-        "settle",
-        devices=[device for device, _ in connected],
-        since=[since for _, since in connected],
-        begin=begin,
-        end=end,
-    )
-    return rows[0][0], rows[0][1]
-
-
-def epoch(conn: Connection) -> str:
-    """Which database this is: stored id, system identifier and timeline."""
-    name: str = _rows(conn, "epoch")[0][0]
-    return name

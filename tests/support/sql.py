@@ -16,3 +16,14 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
             return cursor.fetchall()
     finally:
         conn.close()
+
+
+def execute(url: str, statement: str) -> None:
+    """One statement outside any transaction, over a connection of its own."""
+    conn = psycopg2.connect(url)
+    conn.autocommit = True
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        conn.close()

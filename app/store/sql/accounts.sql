@@ -35,10 +35,6 @@ RETURNING device_id
 -- name: end_families_of_device
 DELETE FROM refresh_tokens WHERE device_id = %(device)s
 
--- name: burn_token
-INSERT INTO burned_tokens (jti, expires_at) VALUES (%(jti)s, to_timestamp(%(expires_at)s))
-ON CONFLICT DO NOTHING RETURNING jti::text
-
 -- name: forget_expired_tokens
 WITH gone AS (DELETE FROM burned_tokens WHERE expires_at < now() - interval '1 hour')
 DELETE FROM refresh_tokens WHERE expires_at < now()

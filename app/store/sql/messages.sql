@@ -10,12 +10,25 @@ SELECT %(conv)s, %(first_seq)s + n - 1, %(kind)s, u, %(ts)s
 FROM unnest(%(users)s::bigint[]) WITH ORDINALITY AS t(u, n)
 
 -- name: poll
--- All rows at or past the position, and the position to go on from. Filtering by xid < xmin instead
--- would hold everything back behind any open transaction of the server; re-reading is harmless.
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text,
-       m.conversation_id, m.seq, m.kind, m.user_id, m.ts, m.device_id, m.client_id, m.body
-FROM (SELECT) AS always LEFT JOIN messages m ON m.xid >= %(position)s::text::xid8
-ORDER BY m.conversation_id, m.seq
+-- What was committed at or past the position: how far each conversation has come, who joined which, read markers,
+-- device events; and the position to go on from. Bodies are not read: a node reads those it lacks as pages.
+-- Filtering by xid < xmin instead would hold everything back behind any open transaction of the server;
+-- reading rows again is harmless.
+WITH fresh AS MATERIALIZED (
+    SELECT conversation_id, seq, kind, user_id FROM messages WHERE xid >= %(position)s::text::xid8
+)
+SELECT 'position', NULL::bigint, NULL::bigint, NULL::bigint, NULL::int, NULL::float8,
+       pg_snapshot_xmin(pg_current_snapshot())::text, epoch_name()
+UNION ALL
+SELECT 'fresh', conversation_id, max(seq), min(seq), NULL, NULL, NULL, NULL FROM fresh GROUP BY conversation_id
+UNION ALL
+SELECT 'joined', conversation_id, seq, user_id, NULL, NULL, NULL, NULL FROM fresh WHERE kind = 1
+UNION ALL
+SELECT 'read', conversation_id, seq, user_id, NULL, ts, NULL, NULL FROM read_markers
+WHERE xid >= %(position)s::text::xid8
+UNION ALL
+SELECT 'device', device_id, id, user_id, kind, extract(epoch FROM at)::float8, NULL, NULL FROM device_events
+WHERE xid >= %(position)s::text::xid8
 
 -- name: position
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text
@@ -40,49 +53,48 @@ CROSS JOIN LATERAL (
 ORDER BY m.conversation_id, m.seq
 
 -- name: advance_cursors
--- Only over rows the device may have seen; sorted, so that two nodes lock in one order.
-WITH told AS (
-    SELECT t.device, t.conv, max(least(t.seq, coalesce(mb.to_seq, c.head))) AS seq
-    FROM unnest(%(devices)s::bigint[], %(convs)s::bigint[], %(seqs)s::bigint[]) AS t(device, conv, seq)
-    JOIN devices d ON d.id = t.device AND d.revoked_at IS NULL
-    JOIN members mb ON mb.conversation_id = t.conv AND mb.user_id = d.user_id AND mb.from_seq <= t.seq
+-- `sent`: the node knows that it has sent that row to the device, of the database with that epoch; nothing is taken
+-- for another one. What the node does not know is cut to what the person may have seen. Sorted, so that two nodes
+-- lock in one order. A receipt is worth telling when it covers a message of somebody else, in a conversation that is
+-- not too large for receipts.
+WITH said AS (
+    SELECT * FROM unnest(%(devices)s::bigint[], %(users)s::bigint[], %(convs)s::bigint[], %(seqs)s::bigint[],
+                         %(sent)s::boolean[]) AS t(device, usr, conv, seq, sent)
+    WHERE epoch_name() = %(epoch)s
+), checked AS (
+    SELECT device, usr, conv, seq FROM said WHERE sent
+    UNION ALL
+    SELECT t.device, t.usr, t.conv, max(least(t.seq, coalesce(mb.to_seq, c.head)))
+    FROM said t
+    JOIN members mb ON mb.conversation_id = t.conv AND mb.user_id = t.usr AND mb.from_seq <= t.seq
     JOIN conversations c ON c.id = t.conv
-    GROUP BY t.device, t.conv ORDER BY t.device, t.conv
+    WHERE NOT t.sent GROUP BY t.device, t.usr, t.conv
+), told AS (
+    SELECT t.*, coalesce(k.seq, 0) AS before
+    FROM checked t LEFT JOIN cursors k ON k.device_id = t.device AND k.conversation_id = t.conv
+    ORDER BY t.device, t.conv
 ), moved AS (
     INSERT INTO cursors AS k (device_id, conversation_id, seq)
-    SELECT device, conv, seq FROM told
+    SELECT device, conv, seq FROM told WHERE seq > before
     ON CONFLICT (device_id, conversation_id) DO UPDATE SET seq = excluded.seq WHERE k.seq < excluded.seq
-    RETURNING device_id, conversation_id, seq
 )
-SELECT m.conversation_id, d.user_id, max(m.seq)
-FROM moved m JOIN devices d ON d.id = m.device_id
-WHERE (SELECT count(*) FROM members o WHERE o.conversation_id = m.conversation_id AND o.to_seq IS NULL) <= %(group_limit)s
-GROUP BY m.conversation_id, d.user_id ORDER BY 1, 2
+SELECT t.conv, t.usr, max(t.seq)
+FROM told t
+WHERE t.seq > t.before
+  AND EXISTS (SELECT FROM messages r WHERE r.conversation_id = t.conv AND r.seq > t.before AND r.seq <= t.seq
+                AND r.kind = 0 AND r.user_id <> t.usr)
+  AND (SELECT count(*) FROM members o WHERE o.conversation_id = t.conv AND o.to_seq IS NULL) <= %(group_limit)s
+GROUP BY t.conv, t.usr ORDER BY 1, 2
 
 -- name: advance_read
 WITH told AS (
-    SELECT t.usr, t.conv, max(least(t.seq, c.head)) AS seq
-    FROM unnest(%(users)s::bigint[], %(convs)s::bigint[], %(seqs)s::bigint[]) AS t(usr, conv, seq)
+    SELECT t.usr, t.conv, max(least(t.seq, c.head)) AS seq, max(t.ts) AS ts
+    FROM unnest(%(users)s::bigint[], %(convs)s::bigint[], %(seqs)s::bigint[], %(ts)s::float8[]) AS t(usr, conv, seq, ts)
     JOIN members mb ON mb.conversation_id = t.conv AND mb.user_id = t.usr AND mb.to_seq IS NULL
     JOIN conversations c ON c.id = t.conv
     GROUP BY t.usr, t.conv ORDER BY t.usr, t.conv
 )
-INSERT INTO read_markers AS r (user_id, conversation_id, seq) SELECT usr, conv, seq FROM told
-ON CONFLICT (user_id, conversation_id) DO UPDATE SET seq = excluded.seq WHERE r.seq < excluded.seq
+INSERT INTO read_markers AS r (user_id, conversation_id, seq, ts) SELECT usr, conv, seq, ts FROM told
+ON CONFLICT (user_id, conversation_id) DO UPDATE SET seq = excluded.seq, ts = excluded.ts, xid = pg_current_xact_id()
+WHERE r.seq < excluded.seq
 RETURNING r.user_id, r.conversation_id, r.seq
-
--- name: settle
--- Deliveries whose 30 seconds are over: owed to devices connected since before the message, and how many
--- of them the device has acknowledged.
-SELECT count(*), count(*) FILTER (WHERE k.seq >= m.seq)
-FROM messages m
-JOIN members mb ON mb.conversation_id = m.conversation_id AND m.seq >= mb.from_seq AND m.seq <= coalesce(mb.to_seq, m.seq)
-JOIN devices d ON d.user_id = mb.user_id
-JOIN unnest(%(devices)s::bigint[], %(since)s::float8[]) AS here(device, since) ON here.device = d.id AND here.since < m.ts
-LEFT JOIN cursors k ON k.device_id = d.id AND k.conversation_id = m.conversation_id
-WHERE m.kind = 0 AND m.ts >= %(begin)s AND m.ts < %(end)s
-
--- name: epoch
--- The stored id alone would survive a point-in-time recovery; the timeline does not.
-SELECT e.id || '.' || s.system_identifier || '.' || c.timeline_id
-FROM epoch e, pg_control_system() s, pg_control_checkpoint() c

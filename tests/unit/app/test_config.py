@@ -49,6 +49,30 @@ def test_all_mistakes_are_reported_together_with_their_keys() -> None:
     assert [line.split(":")[0] for line in found] == ["REDIS_URL", "CORS_ORIGIN", "PORT", "METRICS_PORT"]
 
 
+@pytest.mark.parametrize("url", ["redis+cluster://one:7000", "rediss+cluster://me:pw@one:7000,[::1]:7001/0"])
+def test_a_cluster_is_told_by_its_scheme_and_has_more_shards(url: str) -> None:
+    assert config.load(PRODUCTION).bus_shards == 1
+    assert config.load(PRODUCTION | {"REDIS_URL": url}).bus_shards == config.CLUSTER_SHARDS
+    assert config.load(PRODUCTION | {"REDIS_URL": url, "BUS_SHARDS": "5"}).bus_shards == 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://:hunter2@one",
+        "redis+cluster://:hunter2@one:7000,two",
+        "redis+cluster://:hunter2@one:7000,,two:7000",
+        "redis+cluster://:hunter2@one:7000/1",
+        "redis+cluster://",
+        "redis+sentinel://:hunter2@one:7000",
+    ],
+)
+def test_a_cluster_needs_addresses_with_ports_and_has_one_database(url: str) -> None:
+    (mistake,) = mistakes_of(PRODUCTION | {"REDIS_URL": url})
+    assert mistake.startswith("REDIS_URL: ")
+    assert "hunter2" not in mistake
+
+
 @pytest.mark.parametrize("key", ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "CORS_ORIGIN"])
 def test_production_refuses_to_start_without(key: str) -> None:
     environ = {k: v for k, v in PRODUCTION.items() if k != key}

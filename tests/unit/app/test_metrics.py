@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.exposition import Exposition
 from app.metrics import CATALOGUE, FANOUT_SLO_S, PATHS, STAGES, Metrics, registry_of
 
 
@@ -43,6 +44,38 @@ def test_a_histogram_weighs_by_deliveries() -> None:
     by_bound = {s.labels.get("le"): s.value for s in of_messages if s.name.endswith("_bucket")}
     assert by_bound[repr(FANOUT_SLO_S)] == 256
     assert by_bound["+Inf"] == 258
+
+
+def test_a_scrape_is_what_the_library_would_write() -> None:
+    metrics = Metrics()
+    metrics.counter("messenger_requests_total", "ws", "ok").add(7)
+    metrics.gauge("ws_connections_active").read = lambda: 3
+    metrics.histogram("messenger_fanout_stage_seconds", "message", "write").observe(0.003, 5)
+    metrics.histogram("messenger_fanout_latency_seconds", "read").observe(99.0)
+
+    def ours(text: str) -> dict[str, object]:
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        names = {spec.name.removesuffix("_total") for spec in CATALOGUE}
+        assert names <= families.keys()
+        assert {"process_resident_memory_bytes", "python_gc_collections"} <= families.keys()
+        return {
+            name: (
+                family.type,
+                family.documentation,
+                sorted((s.name, *sorted(s.labels.items()), s.value) for s in samples),
+            )
+            for name, family in families.items()
+            for samples in [family.samples]
+            if name in names
+        }
+
+    page = Exposition(metrics).render().decode()
+    assert ours(page) == ours(generate_latest(registry_of(metrics)).decode())
+
+
+def test_no_label_value_needs_escaping() -> None:
+    for spec in CATALOGUE:
+        assert not any(set(value) & set('"\\\n') for values in spec.labels.values() for value in values)
 
 
 def test_no_label_holds_an_id() -> None:

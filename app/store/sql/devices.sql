@@ -1,0 +1,40 @@
+-- Devices as the realtime core sees them: signing in by the batch, and what became of them.
+
+-- name: sign_in
+-- One statement for a batch of connections. Burns single-use tokens, checks that the device is still its
+-- person's, takes a fencing number for each, and reads what the device may hear and how far it has come.
+-- One row a membership; a device without any has one row of NULLs. The caller names a device once.
+WITH here AS (
+    SELECT * FROM unnest(%(devices)s::bigint[], %(users)s::bigint[], %(jtis)s::uuid[], %(burn_until)s::float8[])
+        AS h(device, usr, jti, burn_until)
+), burnt AS (
+    INSERT INTO burned_tokens (jti, expires_at) SELECT jti, to_timestamp(burn_until) FROM here WHERE jti IS NOT NULL
+    ON CONFLICT DO NOTHING RETURNING jti
+), known AS (
+    SELECT h.device, h.usr,
+           CASE WHEN d.revoked_at IS NOT NULL THEN 'revoked'
+                WHEN d.id IS NULL THEN 'unknown'
+                WHEN h.jti IS NOT NULL AND b.jti IS NULL THEN 'burnt'
+                ELSE 'ok' END AS outcome
+    FROM here h
+    LEFT JOIN devices d ON d.id = h.device AND d.user_id = h.usr
+    LEFT JOIN burnt b ON b.jti = h.jti
+), fenced AS (
+    INSERT INTO device_events (device_id, user_id, kind) SELECT device, usr, 0 FROM known WHERE outcome = 'ok'
+    RETURNING id, device_id
+)
+SELECT k.device, k.outcome, coalesce(f.id, 0), m.conversation_id, m.from_seq, m.to_seq,
+       greatest(coalesce(c.seq, 0), m.from_seq - 1), v.head
+FROM known k
+LEFT JOIN fenced f ON f.device_id = k.device
+LEFT JOIN members m ON m.user_id = k.usr AND k.outcome = 'ok'
+LEFT JOIN conversations v ON v.id = m.conversation_id
+LEFT JOIN cursors c ON c.conversation_id = m.conversation_id AND c.device_id = k.device
+ORDER BY k.device, m.conversation_id, m.from_seq
+
+-- name: revoke
+-- The trigger on devices tells the nodes.
+UPDATE devices SET revoked_at = now() WHERE id = %(device)s AND user_id = %(user)s AND revoked_at IS NULL RETURNING id
+
+-- name: forget_events
+DELETE FROM device_events WHERE at < now() - interval '1 hour'

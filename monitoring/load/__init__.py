@@ -1,0 +1,1 @@
+"""Load: many connections of seeded devices, traffic between them, and a judgement of what became of it."""
