@@ -11,8 +11,8 @@ from deploy.stack import settings
 from monitoring.client.api import Account, Api, ApiError
 from monitoring.client.socket import ConnectionFailed, Socket
 
-CURSORS_WRITTEN_S = 0.5
-"""The server writes cursors in batches; within this time they are in the database."""
+CURSORS_WRITTEN_S = 1.5
+"""The server writes cursors once a second; within this time they are in the database."""
 
 
 def main() -> int:
