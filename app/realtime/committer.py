@@ -31,6 +31,9 @@ from app.services.messages import Messages
 from app.store.messages import Committed, NewMessage
 
 MAX_BATCH = 256
+MAX_BATCH_CHARS = 131_072
+"""Bodies in one commit, half an outbox even where each character takes four bytes: what one commit owes a connection
+must find room there at once."""
 MAX_WAITING = 10_000
 MAX_OVERDUE = 20_000
 BUSY_RETRY_MS = 500
@@ -102,7 +105,7 @@ class Committer:
             self._queue.peek()
             gevent.sleep(max(0.0, begun_at + PACE_S - time.monotonic()))
             begun_at = time.monotonic()
-            batch: list[Pending] = take_batch(self._queue, MAX_BATCH)
+            batch: list[Pending] = take_batch(self._queue, MAX_BATCH, size=_size_chars, max_size=MAX_BATCH_CHARS)
             self._under_way = batch
             try:
                 self._commit(batch)
@@ -183,6 +186,10 @@ class Committer:
         self._failed.add()
         retry = BUSY_RETRY_MS if server_side else None
         return wire.error_frame(error, pending.message.client_id, retry)
+
+
+def _size_chars(pending: Pending) -> int:
+    return len(pending.message.body)
 
 
 def _judge(answer: Committed) -> Committed | AppError:

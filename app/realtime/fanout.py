@@ -154,7 +154,8 @@ class Fanout:
         if together is not None and path not in DROPPABLE and not self._needs_rollout(listeners, lane):
             if together:
                 last_lane, last_listeners, last = together[-1]
-                if last_listeners is listeners and last.path == path and last_lane is lane:
+                same = last_listeners is listeners and last.path == path and last_lane is lane
+                if same and len(last.frame) + len(frame) <= MAX_JOINED_BYTES:
                     last.join(Parcel(path, frame, (ts,)))
                     return
             together.append((lane, listeners, Parcel(path, frame, (ts,))))
