@@ -255,16 +255,3 @@ for _ in range(2):
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
         )
     assert done.stdout.splitlines() == ["the database is silent"] * 2, done.stderr
-
-
-def test_many_large_messages_at_once_do_not_drown_a_listener_that_reads(node: Node) -> None:
-    """A commit carries so many bytes and no more, so that what it owes a connection has room in its outbox."""
-    ann, bob = register(node.api), register(node.api)
-    conv = node.api.create_conversation(ann, [bob.name])
-    with listening(node.api, ann) as at_ann, listening(node.api, bob) as at_bob:
-        for n in range(120):
-            at_ann.socket.send_message(conv, f"{n:03}" + "x" * 40_000, f"large-{n}")
-        eventually(lambda: len(at_ann.events("ack")) == 120)
-        eventually(lambda: len(at_bob.bodies(conv)) == 120)
-        assert [body[:3] for body in at_bob.bodies(conv)] == [f"{n:03}" for n in range(120)]
-        assert not at_bob.socket.closed.is_set()
