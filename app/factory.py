@@ -17,7 +17,6 @@ from app.errors import AppError
 from app.http import admin, auth, base, conversations, devices, health
 from app.metrics import Metrics
 from app.realtime import upkeep
-from app.realtime.arrivals import WORKERS as RECEPTIONISTS
 from app.realtime.arrivals import Arrivals
 from app.realtime.bus import Bus, LocalBus
 from app.realtime.bus.handover import hand_on, wanted_by
@@ -141,6 +140,7 @@ def create_node(config: Config) -> Node:
     )
     parts = {
         "bus": carrier.run,
+        "arrivals": arrivals.run,
         "committer": committer.run,
         "overdue": committer.watch,
         "cursors": cursors.run,
@@ -155,7 +155,6 @@ def create_node(config: Config) -> Node:
         "housekeeping": lambda: upkeep.housekeeping(accounts, own_devices),
     }
     parts |= {f"joiner {n}": joiner.run for n in range(JOINERS)}
-    parts |= {f"arrivals {n}": arrivals.run for n in range(RECEPTIONISTS)}
     return Node(app, metrics, gatekeeper, gateway, committer, cursors, reconciler, carrier, (db, relaxed), parts)
 
 

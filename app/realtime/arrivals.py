@@ -29,8 +29,6 @@ from app.services.messages import Messages
 from app.services.tokens import WsToken
 from app.store.devices import Admission, Newcomer
 
-WORKERS = 1
-"""More would take fencing numbers of one device's connections in another order than they came."""
 MAX_BATCH = 50
 LINGER_S = 0.005
 MAX_WAITING = 20_000
@@ -74,7 +72,9 @@ class Arrivals:
             arrival.conn.close(1013, "too many are connecting; come again")
 
     def run(self) -> None:
-        """Sign in for ever; WORKERS greenlets run this."""
+        """Sign in for ever; one greenlet, as two might take the fencing numbers of a device's connections in another
+        order than they came.
+        """
         while True:
             batch = self._newest(take_batch(self._queue, MAX_BATCH, LINGER_S))
             if not batch:

@@ -38,8 +38,8 @@ MAX_WAITING = 10_000
 MAX_OVERDUE = 20_000
 BUSY_RETRY_MS = 500
 PACE_S = 0.02
-"""Commits begin at least so far apart. A commit costs the database and every node's bus about the same whether it
-carries one row or thirty; who sends after a quiet moment does not wait."""
+"""Commits begin at least so far apart, because each has a fixed cost for the database and for every node's bus. Who
+sends after a quiet moment does not wait."""
 WATCH_S = 0.05
 ANSWER_CHECK_S = 0.005
 

@@ -31,7 +31,7 @@ from app.realtime.faults import Faults
 from app.realtime.turns import give_way
 
 CHUNK = 256
-"""Sends between two looks at the event loop: two to three milliseconds of work."""
+"""Sends between two looks at the event loop: a little more than a millisecond of work."""
 MAX_JOINED_BYTES = 65_536
 
 DROPPABLE = frozenset({"typing", "presence"})

@@ -21,7 +21,7 @@ from gevent.queue import Full, Queue
 from app import logs
 from app.domain.ids import ConversationId
 from app.domain.log import Entry, Kind, Membership
-from app.errors import AppError, InvalidRequest, Unavailable
+from app.errors import AppError, InvalidRequest, TooMany, Unavailable
 from app.protocol import wire
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub, Overheard, Session
@@ -107,13 +107,18 @@ class Joiner:
         work.tell = True
 
     def catch_up(self, session: Session, cursors: Mapping[ConversationId, int]) -> None:
-        """Bring what lies after these cursors, then `synced`; called in read callbacks."""
+        """Bring what lies after these cursors, then `synced`; called in read callbacks.
+
+        When too many conversations wait already, none of these is taken and the client is told.
+        """
         work = self._work_of(session)
+        if len(work.asked) + len(cursors) > MAX_ASKED:
+            session.conn.send(wire.error_frame(TooMany("too many conversations wait; sync again after `synced`")))
+            return
         work.asked_by_client = True
         for conv, after in cursors.items():
-            if len(work.asked) < MAX_ASKED or conv in work.asked:
-                work.asked[conv] = min(after, work.asked.get(conv, after))
-                work.entered.discard(conv)
+            work.asked[conv] = min(after, work.asked.get(conv, after))
+            work.entered.discard(conv)
 
     def forget(self, session: Session) -> None:
         """This session is gone. Called in read callbacks."""
