@@ -80,7 +80,7 @@ def _deliveries() -> Panel:
 
 
 def _latency(slo: Slo) -> Panel:
-    bound = slo.sli.good.value_of("le") if slo.sli.good else None
+    bound = next((le for selector in slo.selectors if (le := selector.value_of("le"))), None)
     if bound is None:
         raise BoardError(f"the board {UID} wants the good events of {slo.name} to be a bucket with a bound `le`")
     quantiles = (("p50", Decimal("0.5")), ("p95", _P95), ("p99", Decimal("0.99")))

@@ -19,7 +19,7 @@ from monitoring.spec.model import Slo
 
 def burn_alert(slo: Slo, burn: Burn, profile: Profile) -> Alert:
     """Fires when both windows are strictly above the tier's threshold and enough events were bad."""
-    long, short = profile.window(burn.tier.long), profile.window(burn.tier.short)
+    long, short = profile.window(burn.long), profile.window(burn.short)
     limit = plain(burn.threshold)
     exhaustion = Duration(time_to_exhaustion_s(burn.factor, slo.period))
     factor = plain(burn.factor)
@@ -30,11 +30,11 @@ def burn_alert(slo: Slo, burn: Burn, profile: Profile) -> Alert:
             f"and\n{names.of(names.errors_ratio(short), slo.name)} > {limit}\n"
             f"and\n{_guard(slo, long)}"
         ),
-        labels=_labels(slo, burn.tier.severity, "burnrate") | {"tier": burn.tier.name},
+        labels=_labels(slo, burn.severity, "burnrate") | {"tier": burn.name},
         annotations=_annotations(
             slo,
             profile,
-            f"{slo.display_name}: error budget burn rate above {factor} ({burn.tier.name})",
+            f"{slo.display_name}: error budget burn rate above {factor} ({burn.name})",
             f"{{{{ $value | humanizePercentage }}}} of all events were bad over the last {long}; above "
             f"{percent(burn.threshold)} a whole {slo.period} budget is gone within {exhaustion}.",
         ),

@@ -20,8 +20,8 @@ def slo_file(slo: Slo, profile: Profile) -> RuleFile:
     rhythm it needs; no rule's meaning depends on that rhythm.
     """
     every = burns(slo)
-    pages = [burn for burn in every if burn.tier.severity == "page"]
-    tickets = [burn for burn in every if burn.tier.severity == "ticket"]
+    pages = [burn for burn in every if burn.severity == "page"]
+    tickets = [burn for burn in every if burn.severity == "ticket"]
     threshold = {profile.window(slo.threshold_window)} if slo.threshold_window else set()
     page_counted = _long(pages, profile) | threshold | {profile.window(recording.FRESH_WINDOW)}
     page_windows = _short(pages, profile)
@@ -47,8 +47,8 @@ def slo_file(slo: Slo, profile: Profile) -> RuleFile:
 
 
 def _long(some: list[Burn], profile: Profile) -> set[Duration]:
-    return {profile.window(burn.tier.long) for burn in some}
+    return {profile.window(burn.long) for burn in some}
 
 
 def _short(some: list[Burn], profile: Profile) -> set[Duration]:
-    return {profile.window(burn.tier.short) for burn in some}
+    return {profile.window(burn.short) for burn in some}

@@ -13,7 +13,12 @@ OBJECTIVE = "slo:objective:ratio"
 SLICE_ERRORS = "slo:errors:slice_increase"
 SLICE_EVENTS = "slo:events:slice_increase"
 PERIOD_RATIO = "slo:errors:ratio_period"
+PERIOD_RATIO_UNADJUSTED = "slo:errors:ratio_period_unadjusted"
 BUDGET_REMAINING = "slo:error_budget_remaining:ratio"
+SAMPLE = "slo:errors:sample"
+SURPLUS = "slo:surplus:slice_increase"
+MAINTENANCE = "slo:maintenance:active"
+PERIOD_START = "slo:period_start:timestamp_seconds"
 
 
 def errors_increase(window: Duration) -> str:

@@ -9,9 +9,9 @@ from monitoring.maths.durations import Duration
 from monitoring.promql import Matcher
 from monitoring.rules.model import Alert, Group, RuleFile
 from monitoring.rules.profile import Profile
-from monitoring.rules.tiers import Severity
 from monitoring.signals import messenger as signals
 from monitoring.signals.kinds import Scope
+from monitoring.spec.model import Severity
 
 _NODES = Scope((Matcher("job", "=", signals.JOB),))
 _PROBES = Scope((Matcher("job", "=", signals.PROBE_JOB),))

@@ -9,28 +9,25 @@
 from __future__ import annotations
 
 from monitoring.maths.durations import Duration
-from monitoring.promql import Selector
-from monitoring.spec.model import RatioSli
+from monitoring.spec.model import EventSli, Sli
 
 
-def events(sli: RatioSli, window: Duration) -> str:
+def events(sli: Sli, window: Duration) -> str:
     """All events over the window."""
-    return _increase(sli.total, window)
+    assert isinstance(sli, EventSli)  # noqa: S101
+    return sli.total.over(window)
 
 
-def errors(sli: RatioSli, window: Duration) -> str:
+def errors(sli: Sli, window: Duration) -> str:
     """Bad events over the window, as one operand; present whenever the total is."""
+    assert isinstance(sli, EventSli)  # noqa: S101
     total = events(sli, window)
     if sli.bad:
-        return f"(\n  {_increase(sli.bad, window)}\n  or 0 * {total}\n)"
-    assert sli.good  # noqa: S101  a RatioSli has one of the two
-    return f"clamp_min(\n  {total}\n  - ({_increase(sli.good, window)} or vector(0)),\n  0\n)"
+        return f"(\n  {sli.bad.over(window)}\n  or 0 * {total}\n)"
+    assert sli.good  # noqa: S101  a EventSli has one of the two
+    return f"clamp_min(\n  {total}\n  - ({sli.good.over(window)} or vector(0)),\n  0\n)"
 
 
-def no_traffic(sli: RatioSli, window: Duration) -> str:
+def no_traffic(sli: Sli, window: Duration) -> str:
     """Zero, present whenever the total is: what a service without traffic has spent."""
     return f"0 * {events(sli, window)}"
-
-
-def _increase(selector: Selector, window: Duration) -> str:
-    return f"sum(increase({selector}[{window}]))"

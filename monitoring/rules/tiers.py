@@ -2,23 +2,21 @@
 
 Source: SRE Workbook, ch. 5, table 5-8, with the short window at a twelfth of the long
 one. The factor follows from the share of the budget and the SLO's own period, so it
-is right for any period, not only for 30 days.
+is right for any period, not only for 30 days; it never falls below 1, which would
+alert inside the budget. A tier whose window does not fit the period is left out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 
 from monitoring.errors import Mistake, SpecError
-from monitoring.maths.burn import burn_factor, can_fire, error_threshold
+from monitoring.maths.burn import burn_factor, can_fire, error_budget, error_threshold
 from monitoring.maths.decimals import plain
 from monitoring.maths.durations import Duration
 from monitoring.spec.extensions import PREFIX, TIER_NAMES
-from monitoring.spec.model import Slo
-
-Severity = Literal["page", "ticket"]
+from monitoring.spec.model import Condition, Severity, Slo
 
 
 @dataclass(frozen=True)
@@ -47,39 +45,76 @@ TIERS = tuple(
 
 @dataclass(frozen=True)
 class Burn:
-    """A tier as one SLO has it: its factor, and the error ratio above which it fires."""
+    """A burn-rate alert as one SLO has it: both windows above `threshold` spend `factor` times the budget's pace."""
 
-    tier: Tier
+    name: str
+    severity: str
     factor: Decimal
     threshold: Decimal
+    """The error ratio above which it fires."""
+    budget_share: Decimal
+    """Of the period's budget; what is spent when `long` has burnt at `factor` throughout."""
+    long: Duration
+    short: Duration
+    hold: Duration | None = None
+    notify: tuple[str, ...] = ()
+    description: str = ""
 
 
 def burns(slo: Slo) -> tuple[Burn, ...]:
-    """The tiers of an SLO, most urgent first, without those it switched off.
+    """The burn-rate alerts of an SLO, most urgent first: its own conditions, else the tiers it did not switch off.
 
-    Raises SpecError for a tier that can never fire, or that would fire inside the budget.
+    Raises SpecError for one that can never fire, or that would fire inside the budget.
     """
-    wanted = [tier for tier in TIERS if tier.name not in slo.disabled_tiers]
-    return tuple(_burn(slo, tier) for tier in wanted)
+    if slo.conditions is not None:
+        return tuple(_asked_for(slo, condition) for condition in slo.conditions)
+    return tuple(_tier(slo, tier) for tier in TIERS if tier.name not in slo.disabled_tiers and tier.long < slo.period)
 
 
-def _burn(slo: Slo, tier: Tier) -> Burn:
-    if tier.long >= slo.period:
-        raise _refused(slo, tier, f"its window of {tier.long} does not fit the period of {slo.period}")
-    factor = burn_factor(tier.budget_share, tier.long, slo.period)
+def _tier(slo: Slo, tier: Tier) -> Burn:
+    remedy = f"or switch it off with {PREFIX}disabled-tiers: {tier.name}"
+    # A share of a short period may come to less than the budget's own pace; at exactly that pace nothing is amiss.
+    factor = max(burn_factor(tier.budget_share, tier.long, slo.period), Decimal(1))
+    if reason := _impossible(factor, slo.target):
+        raise _refused(slo, f"tier {tier.name}: {reason}; {remedy}")
+    threshold = error_threshold(factor, slo.target)
+    share = (factor * tier.long / slo.period).normalize()
+    return Burn(tier.name, tier.severity, factor, threshold, share, tier.long, tier.short)
+
+
+def _asked_for(slo: Slo, condition: Condition) -> Burn:
+    if condition.long >= slo.period:
+        reason = f"its window of {condition.long} does not fit the period of {slo.period}"
+    else:
+        reason = _impossible(condition.factor, slo.target)
+    if reason:
+        raise SpecError([Mistake(condition.file, condition.line, f"{slo.name}: {condition.name}: {reason}")])
+    return Burn(
+        condition.name,
+        condition.severity,
+        condition.factor,
+        error_threshold(condition.factor, slo.target),
+        (condition.factor * condition.long / slo.period).normalize(),
+        condition.long,
+        condition.short,
+        condition.hold,
+        condition.notify,
+        condition.description,
+    )
+
+
+def _impossible(factor: Decimal, target: Decimal) -> str:
+    """Why a burn-rate alert makes no sense; empty when it does."""
     if factor < 1:
-        raise _refused(slo, tier, f"its burn rate of {factor:.4f} is below 1, so it alerts inside the budget")
-    if not can_fire(factor, slo.target):
-        lowest = 1 - 1 / factor
-        raise _refused(
-            slo,
-            tier,
-            f"it can never fire at a target of {plain(slo.target)}, since even a total outage burns less than "
-            f"{plain(factor)} times too fast; raise the target above {lowest:.4f}",
+        return f"its burn rate of {plain(round(factor, 4))} is below 1, so it alerts inside the budget"
+    if not can_fire(factor, target):
+        lowest = plain(round(1 - 1 / factor, 4))
+        return (
+            f"it can never fire at a target of {plain(target)}, since even a total outage burns no more than "
+            f"{plain(1 / error_budget(target))[:6]} times too fast; raise the target above {lowest}"
         )
-    return Burn(tier, factor, error_threshold(factor, slo.target))
+    return ""
 
 
-def _refused(slo: Slo, tier: Tier, reason: str) -> SpecError:
-    message = f"{slo.name}: tier {tier.name}: {reason}; or switch it off with {PREFIX}disabled-tiers: {tier.name}"
-    return SpecError([Mistake(slo.file, slo.line, message)])
+def _refused(slo: Slo, reason: str) -> SpecError:
+    return SpecError([Mistake(slo.file, slo.line, f"{slo.name}: {reason}")])

@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 from monitoring.errors import Mistake, OutOfRangeError, PromqlError, SpecError
 from monitoring.maths.burn import error_budget
 from monitoring.paths import shown
-from monitoring.promql import Selector, counter_selector
+from monitoring.promql import counter_selector
 from monitoring.spec import extensions
-from monitoring.spec.model import RatioSli, Service, Slo
+from monitoring.spec.model import WINDOW, EventSli, Query, Service, Slo
 from monitoring.spec.openslo import API_VERSION, Metric, ServiceDocument, SloDocument
 from monitoring.yamltree import Node, Notes, decode, documents, dotted
 
@@ -170,7 +170,7 @@ def _check_budgeting(found: _Found[SloDocument]) -> None:
         found.note(str(error), "spec", "objectives", 0, "target")
 
 
-def _sli(found: _Found[SloDocument]) -> RatioSli | None:
+def _sli(found: _Found[SloDocument]) -> EventSli | None:
     ratio = found.document.spec.indicator.spec.ratio_metric
     if not ratio.counter:
         found.note("expected true: the queries must be counters", *_RATIO, "counter")
@@ -179,14 +179,15 @@ def _sli(found: _Found[SloDocument]) -> RatioSli | None:
     total = _selector(found, ratio.total, "total")
     good = _selector(found, ratio.good, "good")
     bad = _selector(found, ratio.bad, "bad")
-    return RatioSli(total, good, bad) if total and (good or bad) else None
+    return EventSli(total, good, bad) if total and (good or bad) else None
 
 
-def _selector(found: _Found[SloDocument], metric: Metric | None, role: str) -> Selector | None:
+def _selector(found: _Found[SloDocument], metric: Metric | None, role: str) -> Query | None:
     if metric is None:
         return None
     try:
-        return counter_selector(metric.metric_source.spec.query)
+        selector = counter_selector(metric.metric_source.spec.query)
+        return Query(f"sum(increase({selector}[{WINDOW}]))", (selector,))
     except PromqlError as error:
         found.note(str(error), *_RATIO, role, "metricSource", "spec", "query")
         return None

@@ -120,7 +120,7 @@ class TestBurnRates:
 
     def test_the_quick_page_fires_and_resets_at_the_predicted_evaluations(self, tmp_path: Path) -> None:
         tier = burns(self.SLO)[0]
-        long_s, short_s = PROFILE.window(tier.tier.long), PROFILE.window(tier.tier.short)
+        long_s, short_s = PROFILE.window(tier.long), PROFILE.window(tier.short)
         fires = first_after(burn.time_to_detect_s(tier.factor, self.SLO.target, long_s, Decimal(1)) or Decimal(0))
         resets = burn.time_to_reset_s(tier.factor, self.SLO.target, short_s, Decimal(1))
         start_s = self.HISTORY * SCRAPE_S

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitoring.errors import SpecError
+from monitoring.spec.model import EventSli
 from monitoring.spec.reader import load
 from tests.support import slospecs
 
@@ -31,7 +32,9 @@ def test_a_spec_is_read_exactly(tmp_path: Path) -> None:
     assert slo.threshold_window == 120
     assert slo.min_bad_events == 3
     assert slo.runbook == "checkout"
-    assert str(slo.sli.good) == 'orders_total{outcome="ok"}'
+    assert isinstance(slo.sli, EventSli)
+    assert slo.sli.good is not None
+    assert slo.sli.good.template == 'sum(increase(orders_total{outcome="ok"}[$window]))'
     assert slo.service.display_name == "shop"
 
 
