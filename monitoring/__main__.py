@@ -25,6 +25,7 @@ DEFAULT_CONFIG = Path(__file__).with_name("monitoring.yaml")
 LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
     "probe": ("monitoring.probes.command:probe", "Send canary messages between two clients and measure them."),
     "load": ("monitoring.load.command:load", "Hold many connections, send messages, and judge what became of each."),
+    "proofs": ("monitoring.proofs.command:proofs", "Prove with promtool when each SLO's alerts fire and reset."),
     "oncall": ("monitoring.oncall.command:oncall", "Receive alerts from Alertmanager, keep and show them."),
 }
 """Commands that are imported only when they run: name -> (module:object, help of one line)."""

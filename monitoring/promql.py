@@ -85,7 +85,7 @@ def counter_selector(text: str) -> Selector:
             'expected the plain selector of one counter, such as http_requests_total{code="500"}, '
             f"without function, range or offset; found {text!r}"
         )
-    selector = _selector(tree)
+    selector = selector_of(tree)
     if not selector.name.endswith(COUNTER_SUFFIXES):
         raise PromqlError(
             f"{selector.name} is no counter by its name; expected one ending in {', '.join(COUNTER_SUFFIXES)}"
@@ -98,7 +98,8 @@ def uses(expr: str) -> list[Use]:
     return list(_uses(parse(expr), None, frozenset()))
 
 
-def _selector(node: Any) -> Selector:
+def selector_of(node: Any) -> Selector:
+    """The selector that a VectorSelector of the tree is."""
     matchers = (Matcher(m.name, _OPERATORS[str(m.op).rsplit(".", 1)[-1]], m.value) for m in node.matchers.matchers)
     return Selector(node.name or "", tuple(matchers))
 
@@ -106,9 +107,9 @@ def _selector(node: Any) -> Selector:
 def _uses(node: Any, function: str | None, by: frozenset[str]) -> Iterator[Use]:
     match node:
         case pp.VectorSelector():
-            yield Use(_selector(node), function, by)
+            yield Use(selector_of(node), function, by)
         case pp.MatrixSelector():
-            yield Use(_selector(node.vector_selector), function, by)
+            yield Use(selector_of(node.vector_selector), function, by)
         case pp.Call():
             # Only a range belongs to its function: abs(x) reads x as an instant vector.
             yield from itertools.chain.from_iterable(
