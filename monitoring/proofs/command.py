@@ -97,7 +97,7 @@ def report(outcome: Outcome) -> Iterator[str]:
     )
     for case in proof.cases:
         for timeline in case.timelines.values():
-            yield f"  {timeline.condition.name:<14} {_told(case, timeline):<44} {case.name}"
+            yield f"  {timeline.condition.name:<14} {_told(case, timeline):<52} {case.name}"
     if not outcome.proven:
         yield outcome.output
 
@@ -120,13 +120,18 @@ def _chosen(slos: Iterable[Slo], names: tuple[str, ...]) -> list[Slo]:
 
 
 def _told(case: Case, timeline: Timeline) -> str:
+    """When it fires first, or because of the story's fault, and how long it does."""
     if not timeline.intervals:
         return "silent"
-    begin_s, end_s = case.fault_s or (0, 0)
-    fires_s, resets_s = (at and at // 1000 for at in timeline.intervals[0])
-    again = f", {len(timeline.intervals)} times" if len(timeline.intervals) > 1 else ""
-    if not case.fault_s:
-        until = f"to {Duration(resets_s)}" if resets_s else "on"
-        return f"fires from {Duration(fires_s or 0)} {until}{again}"
-    reset = f"resets {Duration(resets_s - end_s)} after its end" if resets_s else "does not reset"
-    return f"fires after {Duration((fires_s or 0) - begin_s)}, {reset}{again}"
+    begin_s, end_s = case.fault_s or (0, None)
+    intervals = [(fires // 1000, None if resets is None else resets // 1000) for fires, resets in timeline.intervals]
+    fires_s, resets_s = next((one for one in intervals if one[0] > begin_s), intervals[0])
+    again = f" ({len(intervals)} times)" if len(intervals) > 1 else ""
+    if end_s is None:
+        return f"fires from {Duration(fires_s)} {'on' if resets_s is None else f'to {Duration(resets_s)}'}{again}"
+    fires = f"fires {_apart(fires_s - begin_s)} its begin"
+    return f"{fires}, resets {'never' if resets_s is None else f'{_apart(resets_s - end_s)} its end'}{again}"
+
+
+def _apart(seconds: int) -> str:
+    return f"{Duration(abs(seconds))} {'after' if seconds >= 0 else 'before'}"

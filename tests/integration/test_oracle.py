@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+import pytest
 import requests
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -21,17 +22,18 @@ from monitoring.maths.durations import Duration
 from monitoring.oracle.query import value_of
 from monitoring.oracle.samples import Series, Store
 from monitoring.oracle.simulate import SLICE, budget_remaining, conditions, period_ratio, simulate
-from monitoring.oracle.slis import measure, read
+from monitoring.oracle.slis import is_counted, measure, read
+from monitoring.promql import Selector
 from monitoring.proofs import promtool
 from monitoring.proofs.plan import firing
 from monitoring.proofs.promtool import Expected, UnitTest, unit_tests
 from monitoring.rules import names
 from monitoring.rules.build import slo_file
 from monitoring.rules.profile import Profile
-from monitoring.spec.model import EventSli, Service, Slo
+from monitoring.spec.model import CompositeSli, EventSli, Part, Query, RatioSli, SampleSli, Service, Sli, Slices, Slo
 from tests.support.binaries import require
 from tests.support.servers import eventually, free_port
-from tests.support.stories import INSTANCES, Track, bad_of_total, good_of_total, seeds, story
+from tests.support.stories import INSTANCES, Track, bad_of_total, good_of_total, increase, seeds, story
 
 SCRAPE_S, EVALUATION_S = 5, 11  # evaluations fall between scrapes, where increases are extrapolated
 PROFILE = Profile(Duration(SCRAPE_S), Duration(EVALUATION_S), 6, "https://runbooks.test/", "https://boards.test/")
@@ -50,7 +52,7 @@ def bounded(examples: int) -> settings:
     )
 
 
-def slo(name: str, sli: EventSli) -> Slo:
+def slo(name: str, sli: Sli) -> Slo:
     """A 95 % objective with a direct alert and pages."""
     return Slo(
         name=name,
@@ -71,6 +73,33 @@ def slo(name: str, sli: EventSli) -> Slo:
 
 
 SLOS = (slo("by-good", good_of_total()), slo("by-bad", bad_of_total()))
+FAILED, ASKED = increase("requests_total", outcome="error"), increase("requests_total")
+RATIO = RatioSli(Query(f"{FAILED.template} / {ASKED.template}", FAILED.selectors + ASKED.selectors))
+UP = SampleSli("1 - avg(up)", (Selector("up"),))
+BOTH = CompositeSli(
+    (
+        Part("came", Decimal(2), Decimal("0.9"), good_of_total()),
+        Part("asked", Decimal("0.5"), Decimal("0.9"), bad_of_total()),
+    )
+)
+FIVE_MINUTES = Duration.parse("5m")
+KINDS = {
+    "policies": (
+        replace(slo("good", good_of_total()), no_traffic="good"),
+        replace(slo("bad", good_of_total()), no_traffic="bad"),
+        replace(slo("bad-too", bad_of_total()), no_traffic="bad"),
+        slo("more-bad-than-total", EventSli(total=increase("came_total"), bad=increase("owed_total"))),
+    ),
+    "kinds": (slo("ratio", RATIO), slo("sample", UP), slo("composite", BOTH)),
+    "slices": (
+        replace(slo("bad-slices", good_of_total()), slices=Slices(FIVE_MINUTES, Decimal("0.9"))),
+        replace(slo("silent-is-good", bad_of_total()), slices=Slices(FIVE_MINUTES), no_traffic="good"),
+        replace(slo("silent-is-bad", bad_of_total()), slices=Slices(FIVE_MINUTES), no_traffic="bad"),
+        replace(slo("sliced-sample", UP), slices=Slices(FIVE_MINUTES, Decimal("0.95"))),
+        replace(slo("sliced-ratio", RATIO), slices=Slices(FIVE_MINUTES)),
+        replace(slo("sliced-composite", BOTH), slices=Slices(FIVE_MINUTES)),
+    ),
+}
 EVERY = '{__name__=~"slo:.+"}'
 
 
@@ -80,8 +109,11 @@ class TestRulesUnderPromtool:
     @bounded(2)
     @given(seeds(8))
     def test_random_traffic(self, chosen: list[int]) -> None:
-        tests = [_unit_test(seed) for seed in chosen]
-        _hold([*SLOS], tests)
+        _hold(SLOS, [_unit_test(SLOS, seed) for seed in chosen])
+
+    @pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS.keys())
+    def test_every_kind_of_sli_and_policy(self, kinds: tuple[Slo, ...]) -> None:
+        _hold(kinds, [_unit_test(kinds, seed) for seed in range(3)])
 
 
 class TestRawQueriesOverABackfilledDatabase:
@@ -185,12 +217,12 @@ def _asked(session: requests.Session, url: str, query: str, at_ms: int) -> float
     return float(found[0]["value"][1]) if found else None
 
 
-def _unit_test(seed: int) -> UnitTest:
+def _unit_test(slos: Sequence[Slo], seed: int) -> UnitTest:
     tracks = story(seed)
     length = max(len(track.values) for track in tracks)
     evaluations = range(0, (length + 10) * SCRAPE_S, EVALUATION_S)
     looked = sorted(Random(seed).sample(evaluations, min(len(evaluations), 8)))
-    expected = [one for slo in SLOS for one in _expected(slo, tracks, evaluations, looked)]
+    expected = [one for slo in slos for one in _expected(slo, tracks, evaluations, looked)]
     return UnitTest(f"story {seed}", SCRAPE_S, {str(track): track.values for track in tracks}, expected)
 
 
@@ -206,8 +238,9 @@ def _expected(slo: Slo, tracks: list[Track], evaluations: range, looked: list[in
         for window in sorted(windows):
             yield _about(at_s, slo, names.errors_ratio(window), read(measured, window, at_s * 1000).ratio)
         sliced = read(measured, slice_, at_s * 1000)
-        yield _about(at_s, slo, names.SLICE_EVENTS, sliced.total)
-        yield _about(at_s, slo, names.SLICE_ERRORS, sliced.bad)
+        if is_counted(slo):
+            yield _about(at_s, slo, names.SLICE_EVENTS, sliced.total)
+            yield _about(at_s, slo, names.SLICE_ERRORS, sliced.bad)
         yield _about(at_s, slo, names.PERIOD_RATIO, period_ratio(measured, PROFILE, so_far))
         yield _about(at_s, slo, names.BUDGET_REMAINING, budget_remaining(measured, PROFILE, so_far))
         # Neither NaN nor an infinity passes this comparison.

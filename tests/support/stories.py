@@ -63,7 +63,7 @@ def seeds(stories: int) -> st.SearchStrategy[list[int]]:
 
 
 def story(seed: int, most_scrapes: int = 120) -> list[Track]:
-    """Four counters of each of two instances."""
+    """Four counters and a gauge of each of two instances."""
     chance = Random(seed)
     return [track for instance in INSTANCES for track in _instance(chance, instance, most_scrapes)]
 
@@ -100,6 +100,9 @@ def _instance(chance: Random, instance: str, most_scrapes: int) -> list[Track]:
         track("requests_total", goods, outcome="ok"),
         track("requests_total", bads, outcome="error"),
     ]
+    shaky = chance.choice([0, 0.1, 0.7])
+    ups: list[float | None] = [float(chance.random() >= shaky) for _ in range(len(steps) + 1)]
+    tracks.append(Track("up", {"instance": instance}, [None if i in missed else v for i, v in enumerate(ups)]))
     absent = chance.choice([None, None, None, 1, 3])
     return [one for i, one in enumerate(tracks) if i != absent]
 
