@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -23,17 +22,17 @@ from monitoring.oracle.query import value_of
 from monitoring.oracle.samples import Series, Store
 from monitoring.oracle.simulate import SLICE, budget_remaining, conditions, period_ratio, simulate
 from monitoring.oracle.slis import is_counted, measure, read
-from monitoring.promql import Selector
 from monitoring.proofs import promtool
 from monitoring.proofs.plan import firing
 from monitoring.proofs.promtool import Expected, UnitTest, unit_tests
 from monitoring.rules import names
 from monitoring.rules.build import slo_file
 from monitoring.rules.profile import Profile
-from monitoring.spec.model import CompositeSli, EventSli, Part, Query, RatioSli, SampleSli, Service, Sli, Slices, Slo
+from monitoring.spec.model import Slo
 from tests.support.binaries import require
+from tests.support.objectives import KINDS, SLOS
 from tests.support.servers import eventually, free_port
-from tests.support.stories import INSTANCES, Track, bad_of_total, good_of_total, increase, seeds, story
+from tests.support.stories import INSTANCES, Track, bad_of_total, good_of_total, seeds, story
 
 SCRAPE_S, EVALUATION_S = 5, 11  # evaluations fall between scrapes, where increases are extrapolated
 PROFILE = Profile(Duration(SCRAPE_S), Duration(EVALUATION_S), 6, "https://runbooks.test/", "https://boards.test/")
@@ -52,54 +51,6 @@ def bounded(examples: int) -> settings:
     )
 
 
-def slo(name: str, sli: Sli) -> Slo:
-    """A 95 % objective with a direct alert and pages."""
-    return Slo(
-        name=name,
-        display_name=name,
-        description="",
-        service=Service("shop", "Shop"),
-        target=Decimal("0.95"),
-        period=Duration.parse("30d"),
-        sli=sli,
-        runbook=name,
-        dashboard=None,
-        threshold_window=Duration.parse("2m"),
-        min_bad_events=3,
-        disabled_tiers=frozenset({"ticket-quick", "ticket-slow"}),
-        file="spec.yaml",
-        line=1,
-    )
-
-
-SLOS = (slo("by-good", good_of_total()), slo("by-bad", bad_of_total()))
-FAILED, ASKED = increase("requests_total", outcome="error"), increase("requests_total")
-RATIO = RatioSli(Query(f"{FAILED.template} / {ASKED.template}", FAILED.selectors + ASKED.selectors))
-UP = SampleSli("1 - avg(up)", (Selector("up"),))
-BOTH = CompositeSli(
-    (
-        Part("came", Decimal(2), Decimal("0.9"), good_of_total()),
-        Part("asked", Decimal("0.5"), Decimal("0.9"), bad_of_total()),
-    )
-)
-FIVE_MINUTES = Duration.parse("5m")
-KINDS = {
-    "policies": (
-        replace(slo("good", good_of_total()), no_traffic="good"),
-        replace(slo("bad", good_of_total()), no_traffic="bad"),
-        replace(slo("bad-too", bad_of_total()), no_traffic="bad"),
-        slo("more-bad-than-total", EventSli(total=increase("came_total"), bad=increase("owed_total"))),
-    ),
-    "kinds": (slo("ratio", RATIO), slo("sample", UP), slo("composite", BOTH)),
-    "slices": (
-        replace(slo("bad-slices", good_of_total()), slices=Slices(FIVE_MINUTES, Decimal("0.9"))),
-        replace(slo("silent-is-good", bad_of_total()), slices=Slices(FIVE_MINUTES), no_traffic="good"),
-        replace(slo("silent-is-bad", bad_of_total()), slices=Slices(FIVE_MINUTES), no_traffic="bad"),
-        replace(slo("sliced-sample", UP), slices=Slices(FIVE_MINUTES, Decimal("0.95"))),
-        replace(slo("sliced-ratio", RATIO), slices=Slices(FIVE_MINUTES)),
-        replace(slo("sliced-composite", BOTH), slices=Slices(FIVE_MINUTES)),
-    ),
-}
 EVERY = '{__name__=~"slo:.+"}'
 
 

@@ -21,10 +21,12 @@ from monitoring.spec.model import Slo
 from monitoring.spec.reader import load
 from tests.support import monitoringconfig, slospecs
 from tests.support.binaries import require
+from tests.support.objectives import KINDS
 from tests.support.repository import SLOS
 
 PROFILE = Profile(Duration(15), Duration(15), 1, "https://runbooks.test/", "https://boards.test/")
 MESSENGER = load([SLOS])
+TELLING = ("no traffic, then some, then none", "the series end", "flapping faster than the short window")
 TICKETS = frozenset({"ticket-quick", "ticket-slow"})
 
 
@@ -36,6 +38,15 @@ def test_every_alert_of_the_messenger_fires_and_resets_when_predicted(slo: Slo) 
         predicted = {case.name: case.timelines for case in outcome.proof.cases}
         for name in (OUTAGE, PARTIAL):
             assert all(timeline.fires_ms and timeline.resets_ms for timeline in predicted[name].values())
+
+
+@pytest.mark.parametrize("kinds", KINDS.values(), ids=KINDS.keys())
+def test_every_kind_of_sli_and_policy_can_be_proven(kinds: tuple[Slo, ...]) -> None:
+    """The stories in which they differ."""
+    plans = [proof for slo in kinds for proof in proofs(slo, PROFILE)]
+    short = [replace(one, cases=tuple(case for case in one.cases if case.name in TELLING)) for one in plans]
+    for outcome in command.run(short):
+        assert outcome.proven, outcome.output
 
 
 def broken(rules: str, how: Callable[[str], str]) -> str:
