@@ -60,7 +60,7 @@ def _board_problems(wanted: Plan) -> Iterator[str]:
         first = titles.setdefault(board["title"], path)
         if first != path:
             yield f"{shown(path)}: the title {board['title']!r} is that of {shown(first)} too"
-        for query in panel_queries(board, rate_interval="5m", job=".+", instance=".+"):
+        for query in panel_queries(board, rate_interval="5m", job=".+", instance=".+", slo=".+"):
             for problem in _expression_problems(query.expr, recorded):
                 yield f"{shown(path)}: {query.panel_title} {query.ref_id}: {problem}"
 

@@ -26,11 +26,20 @@ Target = Annotated[str, msgspec.Meta(pattern=r"^[^/ ]+:[0-9]+$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
+class Kubernetes(msgspec.Struct):
+    """Where the same goes as PrometheusRule and ConfigMap objects, and how those are labelled."""
+
+    folder: str
+    namespace: str = "monitoring"
+    labels: dict[str, str] = {}
+
+
 class Outputs(msgspec.Struct):
     """Folders that are generated."""
 
     alerts: str
     dashboards: str
+    kubernetes: Kubernetes | None = None
 
 
 class Links(msgspec.Struct):
@@ -126,6 +135,12 @@ class Config:
     def dashboards_folder(self) -> Path:
         """Where boards and Grafana's provisioning go."""
         return self.resolve(self.file.outputs.dashboards)
+
+    @property
+    def kubernetes_folder(self) -> Path | None:
+        """Where Kubernetes objects go, if they are wanted."""
+        kubernetes = self.file.outputs.kubernetes
+        return self.resolve(kubernetes.folder) if kubernetes else None
 
     @property
     def profile(self) -> Profile:

@@ -19,13 +19,13 @@ class PanelQuery:
     expr: str
 
 
-def panel_queries(board_json: Mapping[str, Any], *, rate_interval: str, job: str, instance: str) -> list[PanelQuery]:
+def panel_queries(board_json: Mapping[str, Any], *, rate_interval: str, **chosen: str) -> list[PanelQuery]:
     """Every query of a dashboard, as Grafana would send it.
 
-    `job` and `instance` are regular expressions; `rate_interval` is a Prometheus
-    duration of at least four scrapes.
+    `chosen` has a regular expression for each variable of the board; `rate_interval`
+    is a Prometheus duration of at least four scrapes.
     """
-    values = {"job": job, "instance": instance, "__rate_interval": rate_interval}
+    values = {**chosen, "__rate_interval": rate_interval}
     return [
         PanelQuery(panel["title"], target["refId"], substitute(target["expr"], values))
         for panel in all_panels(board_json)
