@@ -75,7 +75,8 @@ def _ids(board: Json) -> Iterator[Finding]:
         if panel.get("id") in seen:
             yield Finding("panel-id", f"{pointer}/id", f"two panels have the id {panel.get('id')}")
         seen.add(panel.get("id"))
-        refs = [target.get("refId") for target in _targets(panel)]
+        # Grafana gives a name to a query that has none.
+        refs = [target["refId"] for target in _targets(panel) if target.get("refId")]
         if len(set(refs)) != len(refs):
             yield Finding("ref-id", f"{pointer}/targets", f"{panel.get('title')!r} uses a refId twice: {refs}")
 

@@ -18,17 +18,31 @@ _BATCH = 500
 """Files a call: a command line has an end."""
 
 _TIMEOUT_S = 120
+_TOTAL = "amtool: error: failed to validate"
 _YAML_LINE = re.compile(r"\bline (\d+)")
+_RULE = re.compile(r'group "(?P<group>.+?)", rule (?P<number>\d+)')
 _PLACE = re.compile(r"(?P<file>.+?):(?: (?P<line>\d+):\d+:)? (?P<message>.*)")
 
 
-def rules(paths: Mapping[Path, str]) -> list[Finding]:
-    """What `promtool check rules` says of rule files; `paths` has each path and how it is shown."""
+def rules(paths: Mapping[Path, str], places: Mapping[tuple[str, str, int], int]) -> list[Finding]:
+    """What `promtool check rules` says of rule files.
+
+    `paths` has each path and how it is shown; `places` the line of each rule by shown
+    file, group and number, since promtool gives no line for some of its findings.
+    """
     return [
-        finding
+        _placed(finding, places)
         for some in _batches(list(paths))
         for finding in _told("promtool", ["check", "rules", "--lint=none", *map(str, some)], paths)
     ]
+
+
+def _placed(finding: Finding, places: Mapping[tuple[str, str, int], int]) -> Finding:
+    rule = _RULE.search(finding.message)
+    if finding.line > 1 or not rule:
+        return finding
+    line = places.get((finding.file, rule["group"], int(rule["number"])), 1)
+    return Finding(finding.file, line, finding.message, finding.doubt)
 
 
 def prometheus(path: Path, shown: str) -> list[Finding]:
@@ -81,7 +95,7 @@ def _findings(name: str, output: str, paths: Mapping[Path, str]) -> Iterator[Fin
         if "FAILED" in line:
             failed = True
             line = line.partition("FAILED:")[2].strip()
-        if not failed or not line:
+        if not failed or not line or line.endswith("errors:") or line.startswith(_TOTAL):
             continue
         place = _PLACE.fullmatch(line)
         if place and place["file"] in by_text:

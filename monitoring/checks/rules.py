@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,8 +24,18 @@ class RuleBook:
     """Each series and where it is recorded first."""
     read: list[tuple[str, str, int]] = field(default_factory=list)
     """(series, file, line)."""
+    shared: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(file, earlier file): how many series both record."""
+    places: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    """The line of each rule by file, group and number (from 1), as promtool names it."""
 
-    def unrecorded(self) -> Iterator[Finding]:
+    def across(self) -> Iterator[Finding]:
+        """What only shows when all files are known."""
+        for (file, earlier), count in self.shared.items():
+            yield Finding(file, 1, f"{count} series are recorded in {earlier} too", doubt=True)
+        yield from self._unrecorded()
+
+    def _unrecorded(self) -> Iterator[Finding]:
         """What reads a series of ours that no rule among them records."""
         names = {name for name, _ in self.recorded}
         for name, file, line in self.read:
@@ -51,6 +62,7 @@ def check(file: str, tree: Node, book: RuleBook) -> Iterator[Finding]:
         if not isinstance(rules.value, tuple):
             yield Finding(file, rules.line, f"groups[{i}].rules: expected a list of rules")
             continue
+        book.places |= {(file, name, n): rule.line for n, rule in enumerate(rules.value, 1)}
         yield from _rules(file, rules.value, book)
 
 
@@ -85,14 +97,12 @@ def _unique(file: str, name: str, rule: Node, book: RuleBook) -> Iterator[Findin
     labels = _pairs(rule, "labels")
     series = (name, labels)
     first_file, first_line = book.recorded.setdefault(series, (file, rule.line))
-    if (first_file, first_line) != (file, rule.line):
+    if first_file != file:
+        # Two environments side by side do this, and so does a copy: one sentence for the file says it.
+        book.shared[file, first_file] += 1
+    elif first_line != rule.line:
         shown = ", ".join(f"{key}={value!r}" for key, value in labels)
-        yield Finding(
-            file,
-            rule.line,
-            f"{name}{{{shown}}} is recorded already, in {first_file}:{first_line}",
-            doubt=first_file != file,
-        )
+        yield Finding(file, rule.line, f"{name}{{{shown}}} is recorded already, in line {first_line}")
 
 
 def _useful(file: str, name: str, rule: Node) -> Iterator[Finding]:

@@ -137,10 +137,10 @@ def _rule_files(plain: Sequence[_Input], wrapped: Sequence[_Input]) -> list[Find
             if one.kind is Kind.PROMETHEUS_RULE and tree.scalar("kind") != "PrometheusRule":
                 continue
             found += rules.check(one.file, groups or tree, book)
-    found += book.unrecorded()
+    found += book.across()
     # What we have found ourselves, in words that name the rule, promtool need not say again.
     known = {(finding.file, finding.line) for finding in found if not finding.doubt}
-    told = programs.rules({one.path: one.file for one in plain})
+    told = programs.rules({one.path: one.file for one in plain}, book.places)
     return [*found, *(finding for finding in told if (finding.file, finding.line) not in known)]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from string import Template
 
 from monitoring.errors import OutOfRangeError, PromqlError
-from monitoring.promql import Matcher, Selector, counter_selector, parse
+from monitoring.promql import Matcher, Selector, counter_selector
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
@@ -109,6 +109,6 @@ def _check(project: Project) -> None:
         raise OutOfRangeError("--errors: expected one line")
     try:
         counter_selector(project.requests)
-        parse(_bad(project))
+        counter_selector(_bad(project))
     except PromqlError as error:
         raise OutOfRangeError(f"--requests, --errors: {error}") from error
