@@ -28,6 +28,7 @@ class Kind(Enum):
     ALERTMANAGER = "Alertmanager configuration"
     PROMETHEUS = "Prometheus configuration"
     BOARD = "dashboard"
+    CONFIG_MAP = "ConfigMap"
     MAINTENANCE = "maintenance list"
     PROJECT = "project configuration"
 
@@ -42,6 +43,8 @@ def kind_of(text: str) -> Kind | None:
     ('RULES', 'SPEC')
     >>> kind_of("{apiVersion: openslo/v1, kind: SLO}").name, kind_of("services: {}") is None
     ('SPEC', True)
+    >>> kind_of("- id: move\\n  start: 2030-01-01T00:00:00Z\\n  end: 2030-01-01T01:00:00Z\\n").name
+    'MAINTENANCE'
     """
     keys: dict[str, str] = {}
     for found in _TOP.finditer(text):
@@ -51,11 +54,14 @@ def kind_of(text: str) -> Kind | None:
 
 def _parsed_keys(text: str) -> Keys:
     tree = next(iter(documents(text, Notes(""))), None)
-    return keys_of(tree) if tree else {}
+    return _keys_of(tree) if tree else {}
 
 
-def keys_of(tree: Node) -> Keys:
-    """The keys of a parsed document."""
+def _keys_of(tree: Node) -> Keys:
+    """The keys of a document; a list of spans of time is a maintenance list."""
+    if isinstance(tree.value, tuple):
+        is_spans = any(item.child("start") and item.child("end") for item in tree.value)
+        return {"maintenance": ""} if is_spans else {}
     return {key: str(tree.scalar(key) or "") for key in tree.value} if isinstance(tree.value, dict) else {}
 
 
@@ -64,6 +70,8 @@ def told_by(keys: Keys) -> Kind | None:
     api, kind = keys.get("apiVersion", ""), keys.get("kind", "")
     if kind == "PrometheusRule":
         return Kind.PROMETHEUS_RULE
+    if kind == "ConfigMap":
+        return Kind.CONFIG_MAP
     if api.startswith(("openslo", "sloth.slok.dev/")) or keys.get("version", "").startswith("prometheus/"):
         return Kind.SPEC
     if api:
@@ -78,7 +86,6 @@ def told_by(keys: Keys) -> Kind | None:
         (("specs", "environments"), Kind.PROJECT),
         (("service", "environments"), Kind.PROJECT),
         (("maintenance",), Kind.MAINTENANCE),
-        (("maintenances",), Kind.MAINTENANCE),
     ):
         if all(key in keys for key in some):
             return result

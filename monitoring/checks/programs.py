@@ -24,20 +24,20 @@ _RULE = re.compile(r'group "(?P<group>.+?)", rule (?P<number>\d+)')
 _PLACE = re.compile(r"(?P<file>.+?):(?: (?P<line>\d+):\d+:)? (?P<message>.*)")
 
 
-def rules(paths: Mapping[Path, str], places: Mapping[tuple[str, str, int], int]) -> list[Finding]:
-    """What `promtool check rules` says of rule files.
-
-    `paths` has each path and how it is shown; `places` the line of each rule by shown
-    file, group and number, since promtool gives no line for some of its findings.
-    """
+def rules(paths: Mapping[Path, str]) -> list[Finding]:
+    """What `promtool check rules` says of rule files; `paths` has each path and how it is shown."""
     return [
-        _placed(finding, places)
+        finding
         for some in _batches(list(paths))
         for finding in _told("promtool", ["check", "rules", "--lint=none", *map(str, some)], paths)
     ]
 
 
-def _placed(finding: Finding, places: Mapping[tuple[str, str, int], int]) -> Finding:
+def placed(finding: Finding, places: Mapping[tuple[str, str, int], int]) -> Finding:
+    """The finding at the line of its rule, where promtool names the rule and no line.
+
+    `places` has the line of each rule by shown file, group and number.
+    """
     rule = _RULE.search(finding.message)
     if finding.line > 1 or not rule:
         return finding

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from monitoring import config as configuration
@@ -17,6 +19,7 @@ from monitoring.errors import InputError
 from monitoring.paths import shown
 from monitoring.rules.profile import Profile
 from monitoring.spec import maintenance
+from monitoring.spec.model import Slo
 from monitoring.yamltree import Node, Notes, documents
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -63,7 +66,10 @@ def check(paths: Iterable[Path], profile: Profile, *, lenient: bool = False) -> 
         else:
             found.append(one)
     by_kind: dict[Kind, list[_Input]] = {kind: [one for one in inputs if one.kind is kind] for kind in Kind}
-    found += specs.check([one.path for one in by_kind[Kind.SPEC]], profile, lenient=lenient)
+    told, slos = specs.check([one.path for one in by_kind[Kind.SPEC]], profile, lenient=lenient)
+    found += told
+    for one in by_kind[Kind.MAINTENANCE]:
+        found += _maintenance(one, slos)
     found += _rule_files(by_kind[Kind.RULES], by_kind[Kind.PROMETHEUS_RULE])
     for one in inputs:
         found += _alone(one)
@@ -131,17 +137,26 @@ def _board_in(text: str) -> Mapping[str, Any] | None:
 def _rule_files(plain: Sequence[_Input], wrapped: Sequence[_Input]) -> list[Finding]:
     book = rules.RuleBook()
     found: list[Finding] = []
-    for one in (*plain, *wrapped):
-        for tree in _trees(one, found):
-            groups = tree.child("spec") if one.kind is Kind.PROMETHEUS_RULE else tree
-            if one.kind is Kind.PROMETHEUS_RULE and tree.scalar("kind") != "PrometheusRule":
-                continue
-            found += rules.check(one.file, groups or tree, book)
+    with ThreadPoolExecutor(1) as pool:
+        # promtool takes about as long as we do: both at once.
+        asked = pool.submit(programs.rules, {one.path: one.file for one in plain}) if plain else None
+        for one in (*plain, *wrapped):
+            for tree in _trees(one, found):
+                found += _rules_of(one, tree, book)
+        told = asked.result() if asked else []
     found += book.across()
     # What we have found ourselves, in words that name the rule, promtool need not say again.
     known = {(finding.file, finding.line) for finding in found if not finding.doubt}
-    told = programs.rules({one.path: one.file for one in plain}, book.places)
-    return [*found, *(finding for finding in told if (finding.file, finding.line) not in known)]
+    placed = (programs.placed(finding, book.places) for finding in told)
+    return [*found, *(finding for finding in placed if (finding.file, finding.line) not in known)]
+
+
+def _rules_of(one: _Input, tree: Node, book: rules.RuleBook) -> list[Finding]:
+    if one.kind is Kind.RULES:
+        return list(rules.check(one.file, tree, book))
+    if tree.scalar("kind") != "PrometheusRule":
+        return []
+    return list(rules.check(one.file, tree.child("spec") or tree, book))
 
 
 def _trees(one: _Input, found: list[Finding]) -> list[Node]:
@@ -158,11 +173,33 @@ def _alone(one: _Input) -> list[Finding]:
             return list(boards.check(one.file, one.text, one.data or {}))
         case Kind.ALERTMANAGER | Kind.PROMETHEUS | Kind.RULE_TESTS:
             return _configuration(one)
+        case Kind.CONFIG_MAP:
+            return _config_map(one)
         case Kind.PROJECT:
             return _project(one)
-        case Kind.MAINTENANCE:
-            return _maintenance(one)
     return []
+
+
+def _config_map(one: _Input) -> list[Finding]:
+    """The dashboards in it; whatever else it holds is no concern of ours."""
+    found: list[Finding] = []
+    for tree in _trees(one, found):
+        data = tree.child("data")
+        for key, node in data.value.items() if data and isinstance(data.value, dict) else ():
+            if not key.endswith(".json") or not isinstance(node.value, str):
+                continue
+            try:
+                value = json.loads(node.value)
+            except ValueError as error:
+                found.append(Finding(one.file, node.line, f"{key}: not JSON: {error}"))
+                continue
+            if is_board(value):
+                # In a literal block the text begins on the next line; anywhere else it is one line.
+                is_block = one.text.splitlines()[node.line - 1].rstrip().endswith(("|", "|-", "|+"))
+                for finding in boards.check(one.file, node.value, value):
+                    line = node.line + (finding.line if is_block else 0)
+                    found.append(Finding(one.file, line, f"{key}: {finding.message}", finding.doubt))
+    return found
 
 
 def _configuration(one: _Input) -> list[Finding]:
@@ -197,14 +234,25 @@ def _project(one: _Input) -> list[Finding]:
     return []
 
 
-def _maintenance(one: _Input) -> list[Finding]:
+def _maintenance(one: _Input, slos: Sequence[Slo]) -> list[Finding]:
+    """Names must be those of the specs that are checked with it; without any, names are taken as right."""
     found: list[Finding] = []
-    _trees(one, found)
-    reader = getattr(maintenance, "load", None)
+    trees = _trees(one, found)
+    reader = getattr(maintenance, "load_maintenance", None)
     if found or reader is None:
         return found
+    known: Sequence[Any] = slos or [
+        SimpleNamespace(name=name, service=SimpleNamespace(name=name)) for tree in trees for name in _named(tree)
+    ]
     try:
-        reader(one.path)
+        reader(one.path, known)
     except InputError as error:
         return from_mistakes(error.mistakes)
     return []
+
+
+def _named(tree: Node) -> Iterator[str]:
+    for span in tree.value if isinstance(tree.value, tuple) else ():
+        for names in (span.child("slos"), span.child("services")):
+            if names and isinstance(names.value, tuple):
+                yield from (str(name.value) for name in names.value)

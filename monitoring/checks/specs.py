@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from monitoring.checks.model import Finding, from_mistakes
-from monitoring.errors import OutOfRangeError, PromqlError, SpecError
+from monitoring.errors import Mistake, OutOfRangeError, PromqlError, SpecError
 from monitoring.paths import shown
 from monitoring.promql import parse
 from monitoring.rules.build import slo_file
@@ -15,26 +16,26 @@ from monitoring.spec.model import Slo
 from monitoring.specs import read
 
 
-def check(paths: Sequence[Path], profile: Profile, *, lenient: bool) -> list[Finding]:
-    """Everything wrong with spec files, read as one set: references and duplicates go across files."""
-    if not paths:
-        return []
+def check(paths: Sequence[Path], profile: Profile, *, lenient: bool) -> tuple[list[Finding], tuple[Slo, ...]]:
+    """Everything wrong with spec files, and the SLOs that could be read.
+
+    They are one set: references and duplicates go across files. When some cannot be
+    read, the others are judged without them: one mistake shall not hide the next.
+    """
+    found: list[Finding] = []
+    bad: set[str] = set()
+    slos: tuple[Slo, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
     try:
         slos, warnings = read(paths, lenient=lenient)
     except SpecError as error:
-        return [*from_mistakes(error.mistakes), *_rest(paths, error, profile, lenient)]
-    return [*from_mistakes(warnings, doubt=True), *(finding for slo in slos for finding in _rules(slo, profile))]
-
-
-def _rest(paths: Sequence[Path], error: SpecError, profile: Profile, lenient: bool) -> list[Finding]:
-    """What can be said of the files that were read: one mistake shall not hide the next."""
-    bad = {mistake.file for mistake in error.mistakes}
-    good = [path for path in paths if shown(path) not in bad]
-    try:
-        slos, warnings = read(good, lenient=lenient) if good else ((), ())
-    except SpecError:  # they refer to what is in the others
-        return []
-    return [*from_mistakes(warnings, doubt=True), *(finding for slo in slos for finding in _rules(slo, profile))]
+        found += from_mistakes(error.mistakes)
+        bad = {mistake.file for mistake in error.mistakes}
+    if bad:
+        with suppress(SpecError):  # they may refer to what is in the bad ones
+            slos, warnings = read([path for path in paths if shown(path) not in bad], lenient=lenient)
+    found += from_mistakes(warnings, doubt=True)
+    return [*found, *(finding for slo in slos for finding in _rules(slo, profile))], slos
 
 
 def _rules(slo: Slo, profile: Profile) -> Iterator[Finding]:

@@ -203,6 +203,12 @@ def _traffic(one: Explanation) -> Iterator[Block]:
             for outage in OUTAGES
         )
     )
+    flapping = [(alert.name, Decimal(3600) / min(alert.long, alert.short)) for alert in one.alerts]
+    yield Paragraph(
+        "With less than one event in its short window an alert comes and goes: "
+        + ", ".join(f"{name} below {number(rate)} an hour" for name, rate in flapping)
+        + "."
+    )
     names = [alert.name for alert in one.alerts]
     cells = {(row.rate, row.alert): spoken(row.after_s) for row in one.seen}
     rates = list(dict.fromkeys(row.rate for row in one.seen))

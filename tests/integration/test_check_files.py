@@ -94,6 +94,7 @@ class TestTellingApart:
             (PROMETHEUS, Kind.PROMETHEUS),
             (monitoringconfig.TEXT, Kind.PROJECT),
             ("maintenance: []\n", Kind.MAINTENANCE),
+            ("apiVersion: v1\nkind: ConfigMap\n", Kind.CONFIG_MAP),
             ("apiVersion: v1\nkind: Service\nmetadata: {name: shop}\n", None),
             ("services:\n  shop:\n    image: shop\n", None),
             ("just words", None),
@@ -301,6 +302,21 @@ class TestBoards:
         value["panels"][0]["targets"][0]["expr"] = "up{"
         path = self.write(tmp_path, {"meta": {}, "dashboard": value})
         assert found(path)[0].startswith(f"{slospecs.line_of(path, 'up{')}: ")
+
+    def test_those_in_a_configmap(self, tmp_path: Path) -> None:
+        value = board()
+        value["panels"][0]["targets"][0]["expr"] = "up{"
+        inner, quoted = json.dumps(value, indent=2), '"up{"'
+        single = json.dumps(value).replace("'", "''")
+        head = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: boards\ndata:\n  notes.txt: up{\n"
+        block = "".join(f"    {line}\n" for line in inner.splitlines())
+        path = put(tmp_path, "block.yaml", f"{head}  board.json: |\n{block}")
+        (told,) = found(path)
+        assert told.startswith(f"{slospecs_line(path.read_text(), quoted)}: board.json: ")
+        (told,) = found(put(tmp_path, "line.yaml", f"{head}  board.json: '{single}'\n"))
+        assert told.startswith("7: board.json: ")
+        (told,) = found(put(tmp_path, "broken.yaml", f"{head}  board.json: '{{'\n"))
+        assert told.startswith("7: board.json: not JSON")
 
     @pytest.mark.parametrize(
         "expr",

@@ -139,7 +139,9 @@ def test_the_guard_asks_for_traffic(tmp_path: Path) -> None:
     assert seen["page-quick", "1 a minute"] == 180
     assert seen["page-quick", "1 an hour"] is None
     assert seen["page-slow", "1 an hour"] == 3 * 3600
-    assert "A total outage of 5m shows from 3 events in that time on: 36 an hour." in text(one)
+    told = text(one)
+    assert "A total outage of 5m shows from 3 events in that time on: 36 an hour." in told
+    assert "an alert comes and goes: page-quick below 12 an hour, page-slow below 2 an hour" in told
 
 
 def test_the_cost_is_what_the_rules_are(tmp_path: Path) -> None:
