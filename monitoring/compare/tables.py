@@ -12,7 +12,7 @@ from monitoring.explain.tables import Detection, Explanation, queries
 from monitoring.explain.wording import number, share, spoken
 from monitoring.maths.decimals import percent, plain
 from monitoring.maths.durations import Duration
-from monitoring.spec.model import Calendar, Condition, Service, Slices, Slo
+from monitoring.spec.model import Calendar, CompositeSli, Condition, Service, Slices, Slo
 
 RATIOS = (Decimal(1), Decimal("0.5"), Decimal("0.1"))
 """The failures whose detection is told before and after."""
@@ -103,14 +103,20 @@ def _spec_rows(old: Slo, new: Slo) -> Iterator[Row]:
     before, after = dict(queries(old)), dict(queries(new))
     for role in dict.fromkeys([*before, *after]):
         yield from _differing(Row(f"query: {role}", before.get(role, "–"), after.get(role, "–")))
-    if old.sli != new.sli and before == after:
-        yield Row("SLI", str(old.sli), str(new.sli))
+    before, after = _part_targets(old), _part_targets(new)
+    for part in dict.fromkeys([*before, *after]):
+        yield from _differing(Row(f"target of the part {part}", before.get(part, "–"), after.get(part, "–")))
     for field in dataclasses.fields(Slo):
         if field.name in (*_PLACE, "sli", "target", "period"):
             continue
         one, other = getattr(old, field.name), getattr(new, field.name)
         if _placeless(one) != _placeless(other):
             yield Row(field.name.replace("_", " "), _shown(one), _shown(other))
+
+
+def _part_targets(slo: Slo) -> dict[str, str]:
+    parts = slo.sli.parts if isinstance(slo.sli, CompositeSli) else ()
+    return {part.name: percent(part.target) for part in parts}
 
 
 def _differing(row: Row) -> Iterator[Row]:

@@ -229,7 +229,7 @@ def _cost(one: Explanation) -> Iterator[Block]:
 
 def as_data(one: Explanation) -> dict[str, Any]:
     """The same for programs: shares from 0 to 1, times in seconds, null for never."""
-    slo, blind = one.slo, one.blind
+    slo = one.slo
     return {
         "slo": slo.name,
         "service": slo.service.name,
@@ -267,15 +267,8 @@ def as_data(one: Explanation) -> dict[str, Any]:
             }
             for row in one.detections
         ],
-        "not_paged": {
-            "within_s": int(blind.within),
-            "below": _float(blind.above),
-            "below_felt": _float(blind.above_felt),
-            "never_up_to": _float(blind.never),
-            "total_outage_s": _float(blind.outage_s),
-            "total_outage_felt_s": _float(blind.outage_felt_s),
-            "alert": blind.outage_alert,
-        },
+        "not_paged": _blind_data(one.blind),
+        "not_paged_by_burn_rate_alone": _blind_data(one.burn_blind) if one.burn_blind else None,
         "total_outage_seen": [
             {"alert": row.alert, "events_per_s": float(row.events_per_s), "after_s": _float(row.after_s)}
             for row in one.seen
@@ -286,6 +279,18 @@ def as_data(one: Explanation) -> dict[str, Any]:
             "evaluations_per_hour": one.cost.evaluations_per_hour,
             "samples_per_day": one.cost.samples_per_day,
         },
+    }
+
+
+def _blind_data(blind: Blind) -> dict[str, Any]:
+    return {
+        "within_s": int(blind.within),
+        "below": _float(blind.above),
+        "below_felt": _float(blind.above_felt),
+        "never_up_to": _float(blind.never),
+        "total_outage_s": _float(blind.outage_s),
+        "total_outage_felt_s": _float(blind.outage_felt_s),
+        "alert": blind.outage_alert,
     }
 
 

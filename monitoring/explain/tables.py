@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from monitoring.maths import burn as maths
+from monitoring.maths.decimals import plain
 from monitoring.maths.durations import Duration
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import Alert, Group, RuleFile
@@ -202,7 +203,7 @@ def queries(slo: Slo) -> Iterable[tuple[str, str]]:
         return
     for part in slo.sli.parts:
         for role, query in _simple_queries(part.sli):
-            yield f"{part.name} (weight {part.weight:f}): {role}", query
+            yield f"{part.name} (weight {plain(part.weight)}): {role}", query
 
 
 def _simple_queries(sli: SimpleSli) -> Iterable[tuple[str, str]]:

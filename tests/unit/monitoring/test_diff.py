@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from monitoring.compare.tables import Change, compare, verdict
 from monitoring.explain.tables import Explanation, explain
 from monitoring.maths.durations import Duration
 from monitoring.rules.profile import Profile
-from monitoring.spec.model import Condition
+from monitoring.spec.model import CompositeSli, Condition, EventSli, Part
 from tests.support import monitoringconfig, slospecs
 
 PROFILE = Profile(Duration(15), Duration(15), 1, "https://docs.test/", "https://boards.test/")
@@ -97,6 +98,19 @@ def test_own_conditions_in_place_of_tiers(tmp_path: Path) -> None:
     assert change.alerts_added == ("hot",)
     assert change.alerts_removed == ("page-quick", "page-slow", "ticket-quick", "ticket-slow")
     assert rows(change, "spec") == {"conditions": ("–", "hot: page above 14.4 over 1h, 5m")}
+
+
+def test_the_target_of_a_part_of_a_composite(tmp_path: Path) -> None:
+    one = explained(tmp_path)
+    simple = one.slo.sli
+    assert isinstance(simple, EventSli)
+
+    def composed(target: str) -> Explanation:
+        sli = CompositeSli((Part("orders", Decimal(1), Decimal(target), simple),))
+        return dataclasses.replace(one, slo=dataclasses.replace(one.slo, sli=sli))
+
+    (change,) = compare([composed("0.9")], [composed("0.95")]).changed
+    assert rows(change, "spec") == {"target of the part orders": ("90 %", "95 %")}
 
 
 def test_where_a_spec_stands_is_no_difference(tmp_path: Path) -> None:

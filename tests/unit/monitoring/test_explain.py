@@ -17,17 +17,18 @@ from hypothesis import strategies as st
 from monitoring.__main__ import main
 from monitoring.document import Bullets, Code, Heading, Paragraph, Table, render
 from monitoring.explain.page import as_data, page
-from monitoring.explain.tables import DIRECT, Explanation, explain
+from monitoring.explain.tables import DIRECT, Explanation, explain, queries
 from monitoring.maths import burn
 from monitoring.maths.durations import Duration
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import Alert
 from monitoring.rules.profile import Profile
-from monitoring.spec.model import Slices
+from monitoring.spec.model import CompositeSli, Part, Query, RatioSli, SampleSli, Sli, Slices
 from tests.support import monitoringconfig, slospecs
 
 PROFILE = Profile(Duration(15), Duration(15), 1, "https://docs.test/", "https://boards.test/")
 GROUP_WAIT = Duration(30)
+RATIO = Query("errors[$window]", ())
 
 
 def explained(folder: Path, old: str = "", new: str = "", profile: Profile = PROFILE) -> Explanation:
@@ -176,6 +177,21 @@ def test_slices_are_counted_as_slices(tmp_path: Path) -> None:
     assert "Of the 43,200 slices of 30d, 43.2 may be wholly bad." in told
     assert "Time is counted, not traffic: one of the slices of 1m every 60 s." in told
     assert "nothing fires before 180 s" in told
+
+
+@pytest.mark.parametrize(
+    ("sli", "asked"),
+    [
+        (RatioSli(RATIO), [("error ratio", RATIO.template)]),
+        (SampleSli("1 - up", ()), [("how bad this moment is, 0 to 1", "1 - up")]),
+        (
+            CompositeSli((Part("a", Decimal("2.0"), Decimal("0.9"), RatioSli(RATIO)),)),
+            [("a (weight 2): error ratio", RATIO.template)],
+        ),
+    ],
+)
+def test_every_kind_of_sli_says_what_it_asks(tmp_path: Path, sli: Sli, asked: list[tuple[str, str]]) -> None:
+    assert list(queries(dataclasses.replace(slospecs.slo(tmp_path), sli=sli))) == asked
 
 
 def test_a_page_reads_the_same_as_text_and_as_markdown() -> None:
