@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitoring.alerting import alertmanager, prometheus
+from monitoring.alerting import alertmanager, prometheus, routes
 from monitoring.boards import grafana, provisioning
 from monitoring.config import Config
-from monitoring.errors import CannotWriteError, OutOfRangeError
+from monitoring.errors import CannotWriteError, OutOfRangeError, SpecError
 from monitoring.generatedyaml import dump, made_from
 from monitoring.maths.durations import Duration
 from monitoring.mixins import MIXINS
@@ -25,6 +25,7 @@ from monitoring.rules import platform
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
 from monitoring.spec import reader
+from monitoring.spec.maintenance import Maintenance, load_maintenance
 from monitoring.spec.model import Slo
 
 MANIFEST = "MANIFEST.sha256"
@@ -32,11 +33,15 @@ MANIFEST = "MANIFEST.sha256"
 
 @dataclass(frozen=True)
 class Plan:
-    """What should be on disk. `files` has the manifests too; `rules` is what the rule files say."""
+    """What should be on disk. `files` has the manifests too; `rules` is what the rule files say.
+
+    `routes` is where alerts should go, the first of `folders` the one of the alerts.
+    """
 
     files: Mapping[Path, bytes]
     rules: tuple[RuleFile, ...]
     folders: tuple[Path, ...]
+    routes: tuple[routes.Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,15 @@ class Changes:
 def plan(config: Config) -> Plan:
     """All files of one environment. Raises SpecError, ConfigError, BoardError."""
     slos = reader.load(config.specs)
+    maintenances = load_maintenance(config.maintenance, slos, [config.file.service]) if config.maintenance else ()
+    if unknown := alertmanager.unknown_targets(config, slos):
+        raise SpecError(unknown)
     _check_retention(config, slos)
     rules = _rule_files(config, slos)
     folders = tuple(dict.fromkeys((config.alerts_folder, config.dashboards_folder)))
-    files = _alert_files(config, rules) | _board_files(config, slos)
-    return Plan(files | _manifests(files, folders), rules, folders)
+    ways = routes.rows(config, slos, maintenances, rules)
+    files = _alert_files(config, slos, maintenances, rules, ways) | _board_files(config, slos)
+    return Plan(files | _manifests(files, folders), rules, folders, ways)
 
 
 def changes(wanted: Plan) -> Changes:
@@ -103,13 +112,19 @@ def _check_retention(config: Config, slos: Iterable[Slo]) -> None:
         raise config.mistake(message, "prometheus", "retention")
 
 
-def _alert_files(config: Config, rules: Iterable[RuleFile]) -> dict[Path, bytes]:
+def _alert_files(
+    config: Config,
+    slos: Sequence[Slo],
+    maintenances: Sequence[Maintenance],
+    rules: Iterable[RuleFile],
+    ways: Iterable[routes.Row],
+) -> dict[Path, bytes]:
     folder = config.alerts_folder
     by_name = {f"rules/{one.name}.yml": dump(one.to_yaml(), made_from(Path(one.source).name)) for one in rules}
     return {
         folder / "prometheus.yml": prometheus.configuration(config.environment, list(by_name)),
-        folder / "alertmanager.yml": alertmanager.configuration(config),
-    } | {folder / name: content for name, content in by_name.items()}
+        folder / "routes.md": routes.table(config, ways),
+    } | {folder / name: content for name, content in (by_name | alertmanager.files(config, slos, maintenances)).items()}
 
 
 def _board_files(config: Config, slos: tuple[Slo, ...]) -> dict[Path, bytes]:
