@@ -68,6 +68,23 @@ def rows(
     return tuple(found.values())
 
 
+def sample(every: Sequence[Row], most: int) -> tuple[Row, ...]:
+    """At most `most` rows: one of each combination of severity, names and quiet first, then spread over the rest.
+
+    amtool reads the whole configuration again for each row: a table of hundreds would take longer than all else.
+    """
+    if len(every) <= most:
+        return tuple(every)
+    kinds: dict[tuple[object, ...], Row] = {}
+    for row in every:
+        named = row.labels.get(targets.LABEL)
+        kinds.setdefault((row.labels.get("severity"), named, row.receivers, bool(row.muted_in)), row)
+    chosen = list(kinds.values())[:most]
+    rest = [row for row in every if row not in chosen]
+    left = most - len(chosen)
+    return (*chosen, *(rest[i * len(rest) // left] for i in range(left)))
+
+
 def table(config: Config, some: Iterable[Row]) -> bytes:
     """routes.md."""
     receivers = config.environment.receivers
@@ -77,7 +94,7 @@ def table(config: Config, some: Iterable[Row]) -> bytes:
         "",
         f"`{PAGE}` is {_listed(receivers.pages)}; `{TICKET}` is {_listed(receivers.tickets)}; `{WATCHDOG}` is "
         f"{'a webhook of its own' if receivers.watchdog else '`oncall`'}. Alerts that share all that routes ask for",
-        "share a row. `python -m monitoring check` asks amtool about each.",
+        "share a row. `python -m monitoring check` asks amtool about each, or about a sample of a long table.",
         "",
         f"| alert, for example | {' | '.join(_LABELS)} | receivers | quiet in |",
         "|---" * (len(_LABELS) + 3) + "|",

@@ -239,6 +239,15 @@ def test_the_table_has_a_row_for_each_way_an_alert_can_go(tmp_path: Path) -> Non
         assert routing.reached(route, row.labels) == [(name, list(row.muted_in)) for name in row.receivers]
 
 
+def test_of_a_long_table_a_sample_is_tried_that_has_every_kind_of_row() -> None:
+    every = [routes.Row({"severity": s, "n": str(n)}, (s,), ()) for s in ("page", "ticket") for n in range(500)]
+    every.append(routes.Row({"severity": "page", "notify": ",a,"}, ("a", "page"), ("maintenance/x",)))
+    some = routes.sample(every, 20)
+    assert len({id(row) for row in some}) == 20
+    assert {row.receivers for row in some} == {("page",), ("ticket",), ("a", "page")}
+    assert routes.sample(every, 5000) == tuple(every)
+
+
 def test_the_flags_say_what_no_file_can(tmp_path: Path) -> None:
     found = environment(tmp_path)
     flags = prometheus.arguments(found.environment)
