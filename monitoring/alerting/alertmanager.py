@@ -20,7 +20,7 @@ from typing import Any
 
 from monitoring.alerting import intervals, receivers
 from monitoring.alerting.matchers import equal, matches, none_of, one_of
-from monitoring.config import AlertmanagerSettings, Config, Receivers
+from monitoring.config import ONCALL, AlertmanagerSettings, Config, Receivers
 from monitoring.errors import Mistake
 from monitoring.generatedyaml import dump, made_from
 from monitoring.rules.tiers import Burn, burns
@@ -50,9 +50,9 @@ def arguments() -> list[str]:
 def configuration(config: Config, slos: Sequence[Slo] = (), maintenances: Sequence[Maintenance] = ()) -> bytes:
     """alertmanager.yml of one environment; it names messages.tmpl when a receiver needs that."""
     data: dict[str, Any] = {
-        "route": _routes(config, intervals.quiets(maintenances, slos)),
+        "route": _routes(config, intervals.quiets(maintenances, slos), _some_end_quietly(slos)),
         "inhibit_rules": inhibitions(slos, config.environment.receivers.page_severities),
-        "receivers": _receivers(config),
+        "receivers": _receivers(config, _some_end_quietly(slos)),
     }
     if receivers.need_templates(config):
         data["templates"] = [receivers.TEMPLATES]
@@ -133,12 +133,26 @@ def _inhibition(source: Sequence[str], target: Sequence[str]) -> dict[str, Any]:
     return {"source_matchers": list(source), "target_matchers": list(target), "equal": list(_SAME_SLO)}
 
 
+def members(receivers: Receivers, name: str) -> tuple[str, ...]:
+    """Whom a receiver of alertmanager.yml tells, by their names in the config."""
+    return {PAGE: receivers.pages, TICKET: receivers.tickets}.get(name, (name,))
+
+
 def notified_by_severity(receivers: Receivers, name: str) -> tuple[bool, bool]:
-    """Whether a receiver hears pages, and whether it hears the rest, without being named by the alert."""
+    """Whether somebody hears pages, and whether they hear the rest, without being named by the alert."""
     return name in receivers.pages, name in receivers.tickets
 
 
-def _routes(config: Config, quiets: Sequence[intervals.Quiet]) -> dict[str, Any]:
+def without_resolved(receivers: Receivers, name: str) -> str | None:
+    """The receiver that tells the same people, but not of the end; None for on-call alone, which always hears it."""
+    return None if set(members(receivers, name)) == {ONCALL} else f"{name}/firing"
+
+
+def _some_end_quietly(slos: Sequence[Slo]) -> bool:
+    return not all(slo.send_resolved for slo in slos)
+
+
+def _routes(config: Config, quiets: Sequence[intervals.Quiet], quiet_ends: bool) -> dict[str, Any]:
     settings, receivers = config.environment.alertmanager, config.environment.receivers
     *covered, rest = quiets
     return {
@@ -150,8 +164,8 @@ def _routes(config: Config, quiets: Sequence[intervals.Quiet]) -> dict[str, Any]
         "repeat_interval": str(settings.repeat_interval),
         "routes": [
             _watchdog(settings),
-            *({"matchers": list(q.matchers), "routes": _leaves(receivers, q.intervals)} for q in covered),
-            *_leaves(receivers, rest.intervals),
+            *({"matchers": list(q.matchers), "routes": _leaves(receivers, q.intervals, quiet_ends)} for q in covered),
+            *_leaves(receivers, rest.intervals, quiet_ends),
         ],
     }
 
@@ -168,30 +182,46 @@ def _watchdog(settings: AlertmanagerSettings) -> dict[str, Any]:
     }
 
 
-def _leaves(receivers: Receivers, muted: Sequence[str]) -> list[dict[str, Any]]:
+def _leaves(receivers: Receivers, muted: Sequence[str], quiet_ends: bool) -> list[dict[str, Any]]:
     """First whom the alert names, unless its severity tells them anyway, each going on; then the severity's."""
-    mute = {"mute_time_intervals": list(muted)} if muted else {}
     page, below = one_of("severity", receivers.page_severities), none_of("severity", receivers.page_severities)
     leaves: list[dict[str, Any]] = []
-    for name in receivers.names:
+    for name in _told_by_name(receivers):
         hears_pages, hears_rest = notified_by_severity(receivers, name)
-        if not (hears_pages and hears_rest):
-            others = [below] if hears_pages else [page] if hears_rest else []
-            named = matches(targets.LABEL, targets.pattern(name))
-            leaves.append({"receiver": name, "matchers": [named, *others], "continue": True} | mute)
-    return [*leaves, {"receiver": PAGE, "matchers": [page]} | mute, {"receiver": TICKET, "matchers": [below]} | mute]
+        others = [below] if hears_pages else [page] if hears_rest else []
+        named = matches(targets.LABEL, targets.pattern(name))
+        leaves.append({"receiver": name, "matchers": [named, *others], "continue": True})
+    leaves += [{"receiver": PAGE, "matchers": [page]}, {"receiver": TICKET, "matchers": [below]}]
+    if quiet_ends:
+        leaves = [one for leaf in leaves for one in _by_end(receivers, leaf)]
+    return [leaf | {"mute_time_intervals": list(muted)} for leaf in leaves] if muted else leaves
 
 
-def _receivers(config: Config) -> list[dict[str, Any]]:
+def _by_end(receivers: Receivers, leaf: dict[str, Any]) -> list[dict[str, Any]]:
+    """A leaf as two: for alerts whose end is not told, and for all others."""
+    quiet = without_resolved(receivers, leaf["receiver"])
+    if quiet is None:
+        return [leaf]
+    first = leaf | {
+        "receiver": quiet,
+        "matchers": [*leaf["matchers"], equal(targets.RESOLVED_LABEL, targets.NOT_RESOLVED)],
+    }
+    others = [*leaf["matchers"], none_of(targets.RESOLVED_LABEL, [targets.NOT_RESOLVED])]
+    return [first, leaf | {"matchers": others}]
+
+
+def _told_by_name(receivers: Receivers) -> list[str]:
+    """Whoever does not hear everything anyway."""
+    return [name for name in receivers.names if not all(notified_by_severity(receivers, name))]
+
+
+def _receivers(config: Config, quiet_ends: bool) -> list[dict[str, Any]]:
     settings = config.environment.receivers
     watchdog = receivers.webhook(config, settings.watchdog or settings.oncall) | {"send_resolved": True}
+    names = (PAGE, TICKET, *_told_by_name(settings))
+    quiet = [(name, found) for name in names if quiet_ends and (found := without_resolved(settings, name))]
     return [
-        receivers.receiver(PAGE, config, settings.pages),
-        receivers.receiver(TICKET, config, settings.tickets),
+        *(receivers.receiver(name, config, members(settings, name)) for name in names),
         {"name": WATCHDOG, "webhook_configs": [watchdog]},
-        *(
-            receivers.receiver(name, config, [name])
-            for name in settings.names
-            if not all(notified_by_severity(settings, name))
-        ),
+        *(receivers.receiver(found, config, members(settings, name), send_resolved=False) for name, found in quiet),
     ]

@@ -30,12 +30,15 @@ def need_templates(config: Config) -> bool:
     return any(not named.webhook for named in config.environment.receivers.named.values())
 
 
-def receiver(name: str, config: Config, members: Iterable[str]) -> dict[str, Any]:
-    """One receiver that tells all of `members`, names of the config; each is told apart from the others."""
+def receiver(name: str, config: Config, members: Iterable[str], send_resolved: bool = True) -> dict[str, Any]:
+    """One receiver that tells all of `members`, names of the config; each is told apart from the others.
+
+    On-call always hears of the end: that is how it knows that an incident is over.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for member in members:
         key, integration = _integration(config, member)
-        found.setdefault(key, []).append(integration | {"send_resolved": True})
+        found.setdefault(key, []).append(integration | {"send_resolved": send_resolved or member == ONCALL})
     return {"name": name} | found
 
 

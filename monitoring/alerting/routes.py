@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from monitoring.alerting import intervals
-from monitoring.alerting.alertmanager import PAGE, TICKET, WATCHDOG, notified_by_severity
+from monitoring.alerting.alertmanager import PAGE, TICKET, WATCHDOG, notified_by_severity, without_resolved
 from monitoring.config import Config, Receivers
 from monitoring.generatedyaml import made_from
 from monitoring.rules.model import Alert, RuleFile
@@ -18,7 +18,7 @@ from monitoring.spec import targets
 from monitoring.spec.maintenance import Maintenance
 from monitoring.spec.model import Slo
 
-_LABELS = ("service", "slo_id", "severity", targets.LABEL)
+_LABELS = ("service", "slo_id", "severity", targets.LABEL, targets.RESOLVED_LABEL)
 """What decides beside the alert's name, in the order of the columns."""
 
 
@@ -39,7 +39,10 @@ def expected(receivers: Receivers, labels: Mapping[str, str]) -> tuple[str, ...]
     pages = labels.get("severity") in receivers.page_severities
     named = targets.notified(labels)
     alone = [n for n in receivers.names if n in named and not notified_by_severity(receivers, n)[0 if pages else 1]]
-    return (*alone, PAGE if pages else TICKET)
+    told = (*alone, PAGE if pages else TICKET)
+    if labels.get(targets.RESOLVED_LABEL) != targets.NOT_RESOLVED:
+        return told
+    return tuple(without_resolved(receivers, name) or name for name in told)
 
 
 def muted_in(quiets: Sequence[intervals.Quiet], labels: Mapping[str, str]) -> tuple[str, ...]:

@@ -181,6 +181,25 @@ def test_maintenance_mutes_what_it_covers_while_it_lasts(
         assert not sink.heard("/oncall") & {"Payment", "NodeDown"}
 
 
+def test_the_end_is_told_to_whom_the_slo_says_and_to_on_call(
+    tmp_path: Path, found: config.Config, slos: list[Slo], sink: Sink
+) -> None:
+    silent = [replace(slos[0], send_resolved=False), *slos[1:]]
+    some = [
+        alert("Told", "page", "payment", **notify_label(["team-hook"])),
+        alert("Untold", "page", "checkout", **notify_label(["team-hook"], send_resolved=False)),
+    ]
+    names = {one["labels"]["alertname"] for one in some}
+    with running_alertmanager(tmp_path / "am", files(found, silent, sink)) as running:
+        running.post(*some)
+        eventually(lambda: sink.heard("/hook") & sink.heard("/oncall"), lambda heard: heard == names, within_s=10)
+        running.post(*(one | {"endsAt": datetime.now(UTC).isoformat()} for one in some))
+        eventually(lambda: sink.heard("/oncall", "resolved"), lambda heard: heard == names, within_s=10)
+        running.post(alert("Later", "page", **notify_label(["team-hook"])))
+        eventually(lambda: sink.heard("/hook"), lambda heard: "Later" in heard, within_s=10)
+        eventually(lambda: sink.heard("/hook", "resolved"), lambda heard: heard == {"Told"}, within_s=10)
+
+
 def test_each_receiver_is_told_in_its_own_words(
     tmp_path: Path, found: config.Config, slos: list[Slo], sink: Sink, mailbox: Mailbox
 ) -> None:

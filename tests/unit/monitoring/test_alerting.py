@@ -159,6 +159,21 @@ def test_an_alert_reaches_whom_it_names_and_whom_its_severity_tells(
     assert list(routes.expected(everybody(tmp_path).environment.receivers, labels)) == receivers
 
 
+def test_whose_slo_says_so_does_not_hear_of_the_end_but_on_call_does(tmp_path: Path) -> None:
+    found, slo = everybody(tmp_path), replace(slospecs.slo(tmp_path), send_resolved=False)
+    read = yaml.safe_load(alertmanager.configuration(found, [slo]))
+    by_name = {receiver["name"]: receiver for receiver in read["receivers"]}
+    assert by_name["page/firing"]["webhook_configs"][0]["send_resolved"] is True
+    assert by_name["page/firing"]["pagerduty_configs"][0]["send_resolved"] is False
+    assert by_name["team-mail/firing"]["email_configs"][0]["send_resolved"] is False
+    assert by_name["team-mail"]["email_configs"][0]["send_resolved"] is True
+    quietly = {"alertname": "Any", "severity": "page"} | notify_label(["team-mail", "oncall"], send_resolved=False)
+    told = ["team-mail/firing", "page/firing"]
+    assert [name for name, _ in routing.reached(read["route"], quietly)] == told
+    assert list(routes.expected(found.environment.receivers, quietly)) == told
+    assert "firing" not in alertmanager.configuration(found, [slospecs.slo(tmp_path)]).decode(), "nobody asks for it"
+
+
 def test_several_receivers_of_pages_hear_them_at_once(tmp_path: Path) -> None:
     found = yaml.safe_load(alertmanager.configuration(everybody(tmp_path)))
     by_name = {receiver["name"]: sorted(key for key in receiver if key != "name") for receiver in found["receivers"]}
@@ -229,10 +244,10 @@ def test_the_table_has_a_row_for_each_way_an_alert_can_go(tmp_path: Path) -> Non
     span = Maintenance("quiet", start, start + timedelta(hours=1), "", "", slos=frozenset(["checkout"]))
     rows = routes.rows(found, [slo], [span], rules)
     text = routes.table(found, rows).decode().splitlines()
-    assert "| `A0` | `shop` | `checkout` | `page` |  | `page` | `maintenance/quiet` |" in text
-    assert "| `A2` | `shop` |  | `page` |  | `page` |  |" in text
-    assert "| `A3` |  |  |  |  | `ticket` |  |" in text
-    assert "| `Example` | `shop` |  | `ticket` | `,team-mail,` | `team-mail`, `ticket` |  |" in text
+    assert "| `A0` | `shop` | `checkout` | `page` |  |  | `page` | `maintenance/quiet` |" in text
+    assert "| `A2` | `shop` |  | `page` |  |  | `page` |  |" in text
+    assert "| `A3` |  |  |  |  |  | `ticket` |  |" in text
+    assert "| `Example` | `shop` |  | `ticket` | `,team-mail,` |  | `team-mail`, `ticket` |  |" in text
     assert not any("`A1`" in line for line in text), "it goes where A0 goes"
     route = yaml.safe_load(alertmanager.configuration(found, [slo], [span]))["route"]
     for row in rows:

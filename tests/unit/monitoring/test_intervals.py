@@ -31,7 +31,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> config.Config:
 @pytest.fixture(scope="module")
 def slos(tmp_path_factory: pytest.TempPathFactory) -> list[Slo]:
     one = slospecs.slo(tmp_path_factory.mktemp("specs"))
-    return [replace(one, name=name, service=Service(service, service)) for name, service in NAMES.items()]
+    named = [replace(one, name=name, service=Service(service, service)) for name, service in NAMES.items()]
+    return [*named, replace(one, name="quietly", send_resolved=False)]
 
 
 def span(start: datetime, length: timedelta, **more: Any) -> Maintenance:
@@ -99,35 +100,38 @@ maintenances = st.lists(
     unique_by=lambda m: m.id,
 )
 labels = st.builds(
-    lambda slo_id, service, severity, names: (
+    lambda slo_id, service, severity, names, send_resolved: (
         {"alertname": "Any", "service": NAMES.get(slo_id, service), "severity": severity}
         | ({"slo_id": slo_id} if slo_id else {})
-        | notify_label(names)
+        | notify_label(names, send_resolved)
     ),
     st.sampled_from(["", *NAMES]),
     st.sampled_from([*SERVICES, "nobody's"]),
     st.sampled_from(["page", "critical", "ticket", "unheard-of"]),
     st.frozensets(st.sampled_from(["oncall", "team-hook", "team-chat", "team-mail", "team-duty"])),
+    st.booleans(),
 )
 
 
-@settings(deadline=None, max_examples=60)
-@given(maintenances, labels)
+@settings(deadline=None, max_examples=25)
+@given(maintenances, st.lists(labels, min_size=1, max_size=8))
 def test_an_alert_is_quiet_in_the_spans_that_cover_it_and_no_other(
-    found: config.Config, slos: list[Slo], some: list[Maintenance], alert: dict[str, str]
+    found: config.Config, slos: list[Slo], some: list[Maintenance], alerts: list[dict[str, str]]
 ) -> None:
     """Maintenance never changes whom it reaches, and never concerns the Watchdog."""
     read = yaml.safe_load(alertmanager.configuration(found, slos, some))
-    covering = {
-        f"maintenance/{one.id}"
-        for one in some
-        if one.everything or alert["service"] in one.services or alert.get("slo_id") in one.slos
-    }
-    reached = routing.reached(read["route"], alert)
-    assert [receiver for receiver, _ in reached] == list(routes.expected(found.environment.receivers, alert))
-    assert all(set(muted) == covering for _, muted in reached)
-    assert covering <= {interval["name"] for interval in read.get("time_intervals", [])}
-    assert set(routes.muted_in(intervals.quiets(some, slos), alert)) == covering
-    watchdog = {"alertname": "Watchdog", "service": alert["service"], "severity": "none"}
-    assert routing.reached(read["route"], watchdog) == [("watchdog", [])]
-    assert routes.muted_in(intervals.quiets(some, slos), watchdog) == ()
+    quiets = intervals.quiets(some, slos)
+    for alert in alerts:
+        covering = {
+            f"maintenance/{one.id}"
+            for one in some
+            if one.everything or alert["service"] in one.services or alert.get("slo_id") in one.slos
+        }
+        reached = routing.reached(read["route"], alert)
+        assert [receiver for receiver, _ in reached] == list(routes.expected(found.environment.receivers, alert))
+        assert all(set(muted) == covering for _, muted in reached)
+        assert covering <= {interval["name"] for interval in read.get("time_intervals", [])}
+        assert set(routes.muted_in(quiets, alert)) == covering
+        watchdog = {"alertname": "Watchdog", "service": alert["service"], "severity": "none"}
+        assert routing.reached(read["route"], watchdog) == [("watchdog", [])]
+        assert routes.muted_in(quiets, watchdog) == ()

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from monitoring.errors import SpecError
 from monitoring.spec.maintenance import Maintenance, load_maintenance, spans
 from monitoring.spec.model import Service, Slo
+from monitoring.spec.reader import load as load_specs
 from tests.support import slospecs
+from tests.support.repository import ROOT, SLOS
 from tests.support.slospecs import line_of
 
 TEXT = """\
@@ -189,3 +191,11 @@ def test_a_span_covers_what_it_names_and_without_names_everything(tmp_path: Path
         )
     ]
     assert covered == [["a"], ["a", "b"], ["a", "c"], ["a", "b", "c"]]
+
+
+def test_the_example_of_the_docs_is_right(tmp_path: Path) -> None:
+    page = (ROOT / "docs/slos.md").read_text()
+    path = tmp_path / "maintenance.yaml"
+    path.write_text(page.partition("## Maintenance")[2].partition("```yaml\n")[2].partition("```")[0])
+    project = load_specs([SLOS])
+    assert [span.id for span in load_maintenance(path, project)] == ["cable-cut", "new-database"]
