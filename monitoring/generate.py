@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monitoring import kubernetes
-from monitoring.alerting import alertmanager, prometheus
+from monitoring.alerting import alertmanager, prometheus, routes
 from monitoring.boards import grafana, provisioning
 from monitoring.boards import slos as slo_board
 from monitoring.boards.model import Board
 from monitoring.config import Config
-from monitoring.errors import CannotWriteError, OutOfRangeError
+from monitoring.errors import CannotWriteError, OutOfRangeError, SpecError
 from monitoring.generatedyaml import dump, made_from
 from monitoring.kubernetes import object_name
 from monitoring.maths.durations import Duration
@@ -29,6 +29,7 @@ from monitoring.rules import data, period, platform
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
 from monitoring.spec import reader
+from monitoring.spec.maintenance import Maintenance, load_maintenance, spans
 from monitoring.spec.model import Slo
 
 MANIFEST = "MANIFEST.sha256"
@@ -36,11 +37,15 @@ MANIFEST = "MANIFEST.sha256"
 
 @dataclass(frozen=True)
 class Plan:
-    """What should be on disk. `files` has the manifests too; `rules` is what the rule files say."""
+    """What should be on disk. `files` has the manifests too; `rules` is what the rule files say.
+
+    `routes` is where alerts should go, the first of `folders` the one of the alerts.
+    """
 
     files: Mapping[Path, bytes]
     rules: tuple[RuleFile, ...]
     folders: tuple[Path, ...]
+    routes: tuple[routes.Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,21 @@ class Changes:
 def plan(config: Config) -> Plan:
     """All files of one environment. Raises SpecError, ConfigError, BoardError."""
     slos = tuple(_with_board(slo) for slo in reader.load(config.specs))
+    maintenances = load_maintenance(config.maintenance, slos, [config.file.service]) if config.maintenance else ()
+    if unknown := alertmanager.unknown_targets(config, slos):
+        raise SpecError(unknown)
     _check_retention(config, slos)
-    rules = _rule_files(config, slos)
+    rules = _rule_files(config, slos, maintenances)
+    ways = routes.rows(config, slos, maintenances, rules)
     boards = {board.uid: grafana.dashboard(board) for board in _boards(config, slos)}
-    files = _alert_files(config, rules) | _board_files(config, boards) | _kubernetes_files(config, rules, boards)
+    files = (
+        _alert_files(config, slos, maintenances, rules, ways)
+        | _board_files(config, boards)
+        | _kubernetes_files(config, rules, boards)
+    )
     wanted = (config.alerts_folder, config.dashboards_folder, config.kubernetes_folder)
     folders = tuple(dict.fromkeys(folder for folder in wanted if folder))
-    return Plan(files | _manifests(files, folders), rules, folders)
+    return Plan(files | _manifests(files, folders), rules, folders, ways)
 
 
 def changes(wanted: Plan) -> Changes:
@@ -94,11 +107,11 @@ def _with_board(slo: Slo) -> Slo:
     return slo if slo.dashboard else replace(slo, dashboard=slo_board.uid(object_name(slo.service.name)))
 
 
-def _rule_files(config: Config, slos: Sequence[Slo]) -> tuple[RuleFile, ...]:
+def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Maintenance]) -> tuple[RuleFile, ...]:
     service, profile = config.file.service, config.profile
     try:
         return (
-            *(slo_file(slo, profile) for slo in slos),
+            *(slo_file(slo, profile, spans(maintenances, slo)) for slo in slos),
             *([data.rule_file(slos, profile)] if slos else []),
             platform.watchdog(profile, service),
             *(MIXINS[name].alerts(profile, service) for name in config.file.mixins),
@@ -115,13 +128,19 @@ def _check_retention(config: Config, slos: Iterable[Slo]) -> None:
         raise config.mistake(message, "prometheus", "retention")
 
 
-def _alert_files(config: Config, rules: Iterable[RuleFile]) -> dict[Path, bytes]:
+def _alert_files(
+    config: Config,
+    slos: Sequence[Slo],
+    maintenances: Sequence[Maintenance],
+    rules: Iterable[RuleFile],
+    ways: Iterable[routes.Row],
+) -> dict[Path, bytes]:
     folder = config.alerts_folder
     by_name = {f"rules/{one.name}.yml": dump(one.to_yaml(), made_from(one.source_name)) for one in rules}
     return {
         folder / "prometheus.yml": prometheus.configuration(config.environment, list(by_name)),
-        folder / "alertmanager.yml": alertmanager.configuration(config),
-    } | {folder / name: content for name, content in by_name.items()}
+        folder / "routes.md": routes.table(config, ways),
+    } | {folder / name: content for name, content in (by_name | alertmanager.files(config, slos, maintenances)).items()}
 
 
 def _boards(config: Config, slos: Sequence[Slo]) -> list[Board]:

@@ -21,6 +21,7 @@ from monitoring.rules.model import Alert
 from monitoring.rules.profile import Profile
 from monitoring.rules.tiers import Burn
 from monitoring.spec.model import Slo
+from monitoring.spec.targets import notify_label
 
 _LATELY_S = 86400
 """A deployment is named in an alert for a day."""
@@ -96,9 +97,9 @@ def _outside(slo: Slo, window: Duration, maintained: bool) -> str:
 def _labels(slo: Slo, severity: str, kind: str, notify: tuple[str, ...]) -> dict[str, str]:
     texts = slo.texts
     own = {"page": texts.page_labels, "ticket": texts.ticket_labels}.get(severity, {})
-    receivers = {"notify": f",{','.join(dict.fromkeys(notify))},"} if notify else {}
     fixed = {"slo_id": slo.name, "service": slo.service.name, "kind": kind}
-    return {**slo.labels, **texts.labels, "severity": severity, **own, **fixed, **receivers}
+    heard = notify_label(notify, send_resolved=slo.send_resolved)
+    return {**slo.labels, **texts.labels, "severity": severity, **own, **fixed, **heard}
 
 
 def _annotations(slo: Slo, profile: Profile, severity: str, summary: str, now: str) -> dict[str, str]:

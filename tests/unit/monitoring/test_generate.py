@@ -79,6 +79,7 @@ def test_check_names_what_is_stale_missing_and_orphan(config: Path) -> None:
     assert told == {
         "prometheus.yml": "stale",
         "alertmanager.yml": "missing",
+        "routes.md": "stale",
         MANIFEST: "stale",
         "slo-payment.yml": "missing",
         "slo-checkout.yml": "orphan",
