@@ -15,6 +15,7 @@ import click
 from monitoring import config as configuration
 from monitoring.errors import OpaqueError, OutOfRangeError
 from monitoring.maths.durations import Duration
+from monitoring.options import config_and_environment
 from monitoring.oracle.simulate import Timeline
 from monitoring.proofs import promtool
 from monitoring.proofs.cases import Case
@@ -23,7 +24,6 @@ from monitoring.proofs.plan import proofs as planned
 from monitoring.spec import reader
 from monitoring.spec.model import Slo
 
-DEFAULT_CONFIG = Path(__file__).parents[1] / "monitoring.yaml"
 _AT_ONCE = 2
 """promtool uses one core; more at once only take memory."""
 
@@ -41,15 +41,7 @@ class Outcome:
 @click.command()
 @click.argument("names", metavar="[SLO]...", nargs=-1)
 @click.option("--full", is_flag=True, help="Prove with production's windows: minutes instead of seconds.")
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_CONFIG,
-    show_default="monitoring.yaml beside this package",
-    help="Which monitoring.yaml to read; its paths are relative to itself.",
-)
-@click.option("--env", "environment", default="production", show_default=True, help="Which of its environments.")
+@config_and_environment
 def proofs(names: tuple[str, ...], full: bool, config_path: Path, environment: str) -> None:
     """Prove with promtool that the alerts of each SLO fire and reset at the predicted evaluations.
 
