@@ -47,6 +47,7 @@ KINDS = {
         replace(slo("good", good_of_total()), no_traffic="good"),
         replace(slo("bad", good_of_total()), no_traffic="bad"),
         replace(slo("bad-too", bad_of_total()), no_traffic="bad"),
+        replace(slo("bad-composite", BOTH), no_traffic="bad"),
         slo("more-bad-than-total", EventSli(total=increase("came_total"), bad=increase("owed_total"))),
     ),
     "kinds": (slo("ratio", RATIO), slo("sample", UP), slo("composite", BOTH)),
