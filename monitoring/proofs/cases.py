@@ -21,7 +21,7 @@ OUTAGE = "total outage after a healthy history"
 PARTIAL = "a partial fault on a young service"
 
 _EVENTS = (1009, 1013, 1019)
-_SHORT = 40
+_SHORT = 32
 """Scrapes of a phase in which nothing depends on a window."""
 
 _FLAPS = 6
@@ -105,10 +105,10 @@ def _others(scale: Scale, stimulus: Stimulus, every: tuple[Condition, ...]) -> I
     def at_low_traffic(name: str, *phases: Phase) -> _Story:
         return _Story(name, lambda _: stimulus.traffic([*quiet, *phases, *quiet]))
 
-    yield told("healthy, and a steady trickle of errors inside the budget", healthy, (2 * _SHORT, 1, below))
+    yield told("healthy, and a steady trickle of errors inside the budget", healthy, (_SHORT, 1, below))
     yield told("no traffic, then some, then none", (_SHORT, 0, 0), healthy, (_SHORT, 0, 0))
-    yield _Story("absent from the start", lambda _: {}, scrapes=2 * _SHORT)
-    yield _Story("the series end", lambda events: _ended(_traffic(stimulus, healthy)(events)), scrapes=3 * _SHORT)
+    yield _Story("absent from the start", lambda _: {}, scrapes=_SHORT)
+    yield _Story("the series end", lambda events: _ended(_traffic(stimulus, healthy)(events)), scrapes=2 * _SHORT)
     if not stimulus.levels:
         yield _Story("counters start again at zero", _restarted(stimulus, [healthy], [healthy]))
         yield _Story(

@@ -26,7 +26,7 @@ from tests.support.repository import SLOS
 
 PROFILE = Profile(Duration(15), Duration(15), 1, "https://runbooks.test/", "https://boards.test/")
 MESSENGER = load([SLOS])
-TELLING = ("no traffic, then some, then none", "the series end", "flapping faster than the short window")
+TELLING = ("no traffic, then some, then none", "flapping faster than the short window")
 TICKETS = frozenset({"ticket-quick", "ticket-slow"})
 
 
@@ -82,9 +82,13 @@ MUTATIONS: dict[str, tuple[Callable[[str], str], str]] = {
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Proof:
-    """The pages of a small SLO."""
+    """The pages of a small SLO, whose unbroken rules are proven by the stories that are told of broken ones."""
     slo = replace(slospecs.slo(tmp_path_factory.mktemp("spec")), threshold_window=None, disabled_tiers=TICKETS)
     (proof,) = proofs(slo, PROFILE)
+    told = tuple({story for _, story in MUTATIONS.values()})
+    proof = replace(proof, cases=tuple(case for case in proof.cases if case.name.startswith(told)))
+    (right,) = command.run([proof])
+    assert right.proven, right.output
     return proof
 
 
@@ -99,8 +103,6 @@ def outcome(proof: Proof, folder: Path, how: Callable[[str], str]) -> tuple[int,
 @pytest.mark.parametrize(("how", "story"), MUTATIONS.values(), ids=MUTATIONS.keys())
 def test_a_proof_of_broken_rules_fails(checkout: Proof, tmp_path: Path, how: Callable[[str], str], story: str) -> None:
     alone = replace(checkout, cases=tuple(case for case in checkout.cases if case.name.startswith(story)))
-    status, output = outcome(alone, tmp_path, str)
-    assert status == 0, output
     status, output = outcome(alone, tmp_path, lambda rules: broken(rules, how))
     assert status == 1
     assert "expr:" in output, "it must fail for an alert, not for a rule that does not load"
