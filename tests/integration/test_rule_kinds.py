@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitoring.maths.durations import Duration
-from monitoring.promql import counter_selector
+from monitoring.promql import Selector
 from monitoring.rules import data
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import Group
@@ -34,7 +34,7 @@ EVERY = '{__name__=~"slo:.+"}'
 
 
 def count(selector: str) -> Query:
-    return Query(f"sum(increase({selector}[{WINDOW}]))", (counter_selector(selector),))
+    return Query(f"sum(increase({selector}[{WINDOW}]))", (Selector(selector),))
 
 
 GOOD_OF_TOTAL = EventSli(count("all_total"), good=count("good_total"))
