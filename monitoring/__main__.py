@@ -17,7 +17,7 @@ from monitoring import config as configuration
 from monitoring import generate as generating
 from monitoring.errors import MonitoringError
 from monitoring.options import DEFAULT_CONFIG as DEFAULT_CONFIG
-from monitoring.options import config_and_environment
+from monitoring.options import config_and_environment, lenient_option
 from monitoring.paths import shown
 
 LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -87,7 +87,8 @@ def main() -> None:
 
 @main.command()
 @config_and_environment
-def generate(config_path: Path, environment: str) -> None:
+@lenient_option
+def generate(config_path: Path, environment: str, lenient: bool) -> None:
     """Write rules, alerts, configuration and dashboards.
 
     Files that are right already are not touched. A file that an earlier run
@@ -101,7 +102,9 @@ def generate(config_path: Path, environment: str) -> None:
     Exit status: 0 everything is written; 2 a mistake in the config or a spec, and
     then nothing is.
     """
-    wanted = generating.plan(configuration.load(config_path, environment))
+    wanted = generating.plan(configuration.load(config_path, environment), lenient=lenient)
+    for warning in wanted.warnings:
+        click.echo(f"warning: {warning}", err=True)
     done = generating.write(wanted)
     for word, paths in (("new", done.missing), ("renewed", done.stale), ("removed", done.orphan)):
         for path in paths:

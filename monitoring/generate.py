@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from monitoring import kubernetes
+from monitoring import kubernetes, specs
 from monitoring.alerting import alertmanager, prometheus, routes
 from monitoring.boards import grafana, provisioning
 from monitoring.boards import slos as slo_board
 from monitoring.boards.model import Board
 from monitoring.config import Config
-from monitoring.errors import CannotWriteError, OutOfRangeError, SpecError
+from monitoring.errors import CannotWriteError, Mistake, OutOfRangeError, SpecError
 from monitoring.generatedyaml import dump, made_from
 from monitoring.kubernetes import object_name
 from monitoring.maths.durations import Duration
@@ -28,7 +28,6 @@ from monitoring.mixins import MIXINS
 from monitoring.rules import data, period, platform
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
-from monitoring.spec import reader
 from monitoring.spec.maintenance import Maintenance, load_maintenance, spans
 from monitoring.spec.model import Slo
 
@@ -46,6 +45,8 @@ class Plan:
     rules: tuple[RuleFile, ...]
     folders: tuple[Path, ...]
     routes: tuple[routes.Row, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+    """What in the specs is worth knowing, and in lenient reading what was left out."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,10 @@ class Changes:
     orphan: tuple[Path, ...]
 
 
-def plan(config: Config) -> Plan:
+def plan(config: Config, *, lenient: bool = False) -> Plan:
     """All files of one environment. Raises SpecError, ConfigError, BoardError."""
-    slos = tuple(_with_board(slo) for slo in reader.load(config.specs))
+    read, warnings = specs.read(config.specs, lenient=lenient)
+    slos = tuple(map(_with_board, read))
     maintenances = load_maintenance(config.maintenance, slos, [config.file.service]) if config.maintenance else ()
     if unknown := alertmanager.unknown_targets(config, slos):
         raise SpecError(unknown)
@@ -74,7 +76,7 @@ def plan(config: Config) -> Plan:
     )
     wanted = (config.alerts_folder, config.dashboards_folder, config.kubernetes_folder)
     folders = tuple(dict.fromkeys(folder for folder in wanted if folder))
-    return Plan(files | _manifests(files, folders), rules, folders, ways)
+    return Plan(files | _manifests(files, folders), rules, folders, ways, warnings)
 
 
 def changes(wanted: Plan) -> Changes:

@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitoring.errors import Mistake
+from monitoring.rules.tiers import without_impossible
 from monitoring.spec import reader
 from monitoring.spec.model import Slo
 
 
 def read(paths: Sequence[Path], *, lenient: bool = False) -> tuple[tuple[Slo, ...], tuple[Mistake, ...]]:
-    """Every SLO by name, and the warnings. Raises SpecError."""
-    lenient_reader = getattr(reader, "read", None)
-    if lenient_reader is None:
-        return reader.load(paths), ()
-    found = lenient_reader(paths, strict=not lenient)
-    return tuple(found.slos), tuple(found.warnings)
+    """Every SLO by name, and the warnings. Raises SpecError.
+
+    Leniently, an alert that can never fire or would fire inside the budget is left out
+    with a warning; strictly it is refused when the rules are made.
+    """
+    found = reader.read(paths, strict=not lenient)
+    if not lenient:
+        return found.slos, found.warnings
+    kept = [without_impossible(slo) for slo in found.slos]
+    left_out = [warning for _, warnings in kept for warning in warnings]
+    return tuple(slo for slo, _ in kept), (*found.warnings, *left_out)

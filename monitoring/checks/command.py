@@ -15,7 +15,7 @@ from monitoring.checks import programs
 from monitoring.checks.run import Result
 from monitoring.checks.run import check as check_files
 from monitoring.maths.durations import Duration
-from monitoring.options import config_and_environment
+from monitoring.options import config_and_environment, lenient_option
 from monitoring.rules.profile import Profile
 
 _PROFILE = Profile(Duration(15), Duration(15), 1, "https://runbooks.example.com/", "https://grafana.example.com/d/")
@@ -24,7 +24,7 @@ _PROFILE = Profile(Duration(15), Duration(15), 1, "https://runbooks.example.com/
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[FILES]...")
-@click.option("--lenient", is_flag=True, help="Of specs: what is doubtful is a warning, not a mistake.")
+@lenient_option
 @config_and_environment
 @click.pass_context
 def check(ctx: click.Context, files: tuple[Path, ...], lenient: bool, config_path: Path, environment: str) -> None:
@@ -54,9 +54,9 @@ def check(ctx: click.Context, files: tuple[Path, ...], lenient: bool, config_pat
     if files:
         _say(check_files(files, _profile(ctx, config_path, environment), lenient=lenient))
         return
-    if lenient:
-        raise click.UsageError("--lenient goes with FILES; a project's own specs are read strictly")
-    wanted = generate.plan(configuration.load(config_path, environment))
+    wanted = generate.plan(configuration.load(config_path, environment), lenient=lenient)
+    for warning in wanted.warnings:
+        click.echo(f"warning: {warning}", err=True)
     found = project.problems(wanted)
     for line in found:
         click.echo(line, err=True)

@@ -16,7 +16,7 @@ from monitoring.config import Config
 from monitoring.document import render
 from monitoring.errors import OutOfRangeError
 from monitoring.explain.tables import Explanation, explain
-from monitoring.options import config_and_environment, output_format
+from monitoring.options import config_and_environment, lenient_option, output_format
 
 _PATH = click.Path(path_type=Path, exists=True)
 
@@ -24,7 +24,7 @@ _PATH = click.Path(path_type=Path, exists=True)
 @click.command()
 @click.argument("old", type=_PATH)
 @click.argument("new", type=_PATH)
-@click.option("--lenient", is_flag=True, help="Read both sides leniently: what is doubtful is told, not refused.")
+@lenient_option
 @config_and_environment
 @output_format
 def diff(old: Path, new: Path, lenient: bool, config_path: Path, environment: str, form: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from string import Template
 
 from monitoring.errors import OutOfRangeError, PromqlError
-from monitoring.promql import Matcher, Selector, counter_selector
+from monitoring.promql import Matcher, Selector, is_counter, parse, plain_selector
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _NAME = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
@@ -108,7 +108,14 @@ def _check(project: Project) -> None:
     if "\n" in project.errors:
         raise OutOfRangeError("--errors: expected one line")
     try:
-        counter_selector(project.requests)
-        counter_selector(_bad(project))
+        _check_counter(project.requests)
+        _check_counter(_bad(project))
     except PromqlError as error:
         raise OutOfRangeError(f"--requests, --errors: {error}") from error
+
+
+def _check_counter(text: str) -> None:
+    """Raises PromqlError unless this is the selector of one counter."""
+    selector = plain_selector(parse(text))
+    if selector is None or not is_counter(selector.name):
+        raise PromqlError(f"expected the selector of one counter, such as http_requests_total, found {text!r}")

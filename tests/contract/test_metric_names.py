@@ -27,7 +27,14 @@ from monitoring.spec.reader import load
 from tests.support.repository import SLOS
 
 OVER_COUNTERS = {"rate", "increase", "irate"}
-OVER_GAUGES = {"last_over_time", "sum_over_time", "avg_over_time", "max_over_time", "min_over_time", "present_over_time"}
+OVER_GAUGES = {
+    "last_over_time",
+    "sum_over_time",
+    "avg_over_time",
+    "max_over_time",
+    "min_over_time",
+    "present_over_time",
+}
 ANY: tuple[str, ...] = ()
 """A label whose values are not known beforehand."""
 
@@ -73,7 +80,9 @@ RECORDED = {
 }
 PROMETHEUS = {
     "up": Series("gauge", {}),
-    "ALERTS": Series("gauge", dict.fromkeys(("alertname", "alertstate", "kind", "severity", "service", "slo_id", "tier"), ANY)),
+    "ALERTS": Series(
+        "gauge", dict.fromkeys(("alertname", "alertstate", "kind", "severity", "service", "slo_id", "tier"), ANY)
+    ),
 }
 KNOWN = MESSENGER | PROBES | RECORDED | PROMETHEUS
 TARGET_LABELS = {"job": JOBS, "instance": ANY}
