@@ -12,10 +12,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
-import requests
 from hypothesis import HealthCheck, Phase, given, settings
 
-from deploy.stack.wait import answers
 from monitoring.generatedyaml import dump
 from monitoring.maths.durations import Duration
 from monitoring.oracle.query import value_of
@@ -31,7 +29,7 @@ from monitoring.rules.profile import Profile
 from monitoring.spec.model import Slo
 from tests.support.binaries import require
 from tests.support.objectives import KINDS, SLOS
-from tests.support.servers import eventually, free_port
+from tests.support.prometheus import running_prometheus
 from tests.support.stories import INSTANCES, Track, bad_of_total, good_of_total, seeds, story
 
 SCRAPE_S, EVALUATION_S = 5, 11  # evaluations fall between scrapes, where increases are extrapolated
@@ -129,24 +127,18 @@ def _queries(number: int) -> Iterator[str]:
 def _backfilled(series: Sequence[Series]) -> Iterator[Callable[[str, int], float | None]]:
     """A real Prometheus on blocks made of these samples: a function of (query, moment in ms)."""
     with TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
+        folder = Path(name)
         lines = [f"{_labelled(one)} {value!r} {at / 1000:.3f}" for one in series for at, value in one.samples]
         (folder / "samples.txt").write_text("\n".join([*lines, "# EOF\n"]))
-        (folder / "prometheus.yml").write_text("global: {}\n")
         made = [require("promtool"), "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
         subprocess.run(made, cwd=folder, check=True, capture_output=True)
-        flags = ("--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}")
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([require("prometheus"), *flags], cwd=folder, stdout=log, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            eventually(lambda: process.poll() is not None or answers(f"{url}/-/ready"))
-            assert process.poll() is None, (folder / "log").read_text()
-            with requests.Session() as session:
-                yield lambda query, at_ms: _asked(session, url, query, at_ms)
-        finally:
-            process.kill()
-            process.wait()
+        with running_prometheus(folder) as prometheus:
+            yield lambda query, at_ms: _only(prometheus.query(query, at_ms / 1000))
+
+
+def _only(found: list[tuple[dict[str, str], float]]) -> float | None:
+    assert [labels for labels, _ in found] in ([], [{}])
+    return found[0][1] if found else None
 
 
 def _same(ours: float | None, theirs: float | None) -> bool:
@@ -157,15 +149,6 @@ def _same(ours: float | None, theirs: float | None) -> bool:
 
 def _labelled(series: Series) -> str:
     return str(Track(series.name, dict(series.labels), ()))
-
-
-def _asked(session: requests.Session, url: str, query: str, at_ms: int) -> float | None:
-    parameters = {"query": query, "time": f"{at_ms / 1000:.3f}"}
-    answer = session.get(f"{url}/api/v1/query", params=parameters, timeout=10).json()
-    assert answer["status"] == "success", answer
-    found = answer["data"]["result"]
-    assert [one["metric"] for one in found] in ([], [{}]), query
-    return float(found[0]["value"][1]) if found else None
 
 
 def _unit_test(slos: Sequence[Slo], seed: int) -> UnitTest:
