@@ -24,6 +24,8 @@ def page(every: Sequence[Figures], made_at: float, source: str) -> str:
     environment.filters |= {
         "percent": shown.percent,
         "number": shown.number,
+        "plain_time": lambda at: shown.shown_time(at).removesuffix(" UTC"),
+        "urgency": words.urgency,
         "time": shown.shown_time,
         "lasted": shown.shown_length,
         "verdict": words.verdict,

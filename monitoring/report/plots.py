@@ -7,6 +7,7 @@ stand in the page as text too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,8 +78,9 @@ def error_ratio(told: Figures) -> str:
     bars = figuring.ratios(told, _BINS)
     limit = float(1 - told.slo.target)
     highest = max((ratio for _, _, ratio in bars if ratio is not None), default=0.0)
-    frame = Frame(told.period.start, told.period.end, 0.0, min(max(highest * 1.08, limit * 2), 1.0))
-    parts = [_backdrop(told, frame), _y_axis(frame, [frame.high * i / 4 for i in range(5)])]
+    ticks = nice_ticks(min(max(highest, limit * 1.5), 1.0))
+    frame = Frame(told.period.start, told.period.end, 0.0, ticks[-1])
+    parts = [_backdrop(told, frame), _y_axis(frame, ticks)]
     for start, end, ratio in bars:
         if ratio:
             left, top = frame.x(start), frame.y(ratio)
@@ -101,6 +103,17 @@ def error_ratio(told: Figures) -> str:
         f"the objective allows {percent(limit)} on average."
     )
     return _svg(f"ratio-{told.slo.name}", "Error ratio", alternative, parts)
+
+
+def nice_ticks(highest: float) -> list[float]:
+    """From 0 to at least `highest` > 0 in three to six steps of 1, 2, 2.5 or 5 times a power of ten.
+
+    >>> [round(t, 6) for t in nice_ticks(0.047)], nice_ticks(1.0)[-1]
+    ([0.0, 0.01, 0.02, 0.03, 0.04, 0.05], 1.0)
+    """
+    power = 10.0 ** math.floor(math.log10(highest))
+    step = next(s * power for s in (0.2, 0.25, 0.5, 1, 2) if highest <= 5 * s * power * (1 + 1e-9))
+    return [i * step for i in range(math.ceil(highest / step - 1e-9) + 1)]
 
 
 def thinned(line: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
@@ -186,10 +199,10 @@ def _budget_ticks(low: float) -> list[float]:
 
 def _short(share: float) -> str:
     """
-    >>> _short(0.5), _short(0.00123), _short(0)
-    ('50 %', '0.12 %', '0 %')
+    >>> _short(0.5), _short(0.00125), _short(0)
+    ('50 %', '0.125 %', '0 %')
     """
-    return f"{share * 100:.2g} %" if 0 < abs(share) < 0.1 else f"{share * 100:.0f} %"
+    return f"{share * 100:.3g} %"
 
 
 def _tick(at: float, frame: Frame) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from monitoring.prometheus.budget import Budget
 from monitoring.prometheus.shown import number, percent, shown_length, shown_time
 from monitoring.report.figures import Figures
-from monitoring.report.words import coverage_words, recorded_words, restart_words, verdict
+from monitoring.report.words import attainment_words, coverage_words, recorded_words, restart_words, urgency, verdict
 
 
 def text(every: Sequence[Figures]) -> str:
@@ -16,10 +16,9 @@ def text(every: Sequence[Figures]) -> str:
 
 
 def _lines(told: Figures) -> Iterator[str]:
-    target = percent(float(told.slo.target))
     yield f"{told.slo.name} ({told.slo.service.name}): {verdict(told)}"
     yield f"  period           {told.period.name}: {shown_time(told.period.start)} to {shown_time(told.period.end)}"
-    yield f"  attainment       {percent(told.adjusted.attainment)} of {target}{_unadjusted(told)}"
+    yield f"  attainment       {attainment_words(told)}"
     yield f"  budget           {_spent(told.adjusted)}; {recorded_words(told)}"
     yield (
         f"  bad {told.unit:<12} {number(told.adjusted.tally.errors)} of {number(told.adjusted.tally.events)}; "
@@ -32,9 +31,8 @@ def _lines(told: Figures) -> Iterator[str]:
     for one in told.incidents:
         end = "still firing" if one.end is None else shown_time(one.end)
         peak = "" if one.peak_ratio is None else f", at most {percent(one.peak_ratio)} bad"
-        name = " ".join(word for word in (one.severity, one.tier or one.kind) if word)
         length = shown_length(one.length_s(told.period.end))
-        yield f"    {shown_time(one.start)} to {end} ({length}): {one.alert}, {name}{peak}"
+        yield f"    {shown_time(one.start)} to {end} ({length}): {one.alert}, {urgency(one)}{peak}"
     for deploy in told.deployments:
         at = shown_time(deploy.at.timestamp())
         yield f"    {at}: {deploy.version} deployed in {deploy.environment} by {deploy.author}"
@@ -44,11 +42,7 @@ def _lines(told: Figures) -> Iterator[str]:
         yield f"    {times}: maintenance {span.id} by {span.author}{note}: {span.reason}"
 
 
-def _unadjusted(told: Figures) -> str:
-    if not told.maintenance:
-        return ""
-    return f" without maintenance; {percent(told.unadjusted.attainment)} with it"
-
-
 def _spent(budget: Budget) -> str:
+    if budget.attainment is None:
+        return "nothing spent"
     return f"{percent(budget.spent, 2)} spent, {percent(budget.remaining, 2)} left"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.prometheus.shown import number, percent, shown_time
-from monitoring.report.figures import Figures
+from monitoring.report.figures import Figures, Incident
 
 
 def verdict(told: Figures) -> str:
@@ -11,6 +11,21 @@ def verdict(told: Figures) -> str:
     if told.met is None:
         return "no traffic" if told.slices else "no data"
     return "met" if told.met else "missed"
+
+
+def urgency(one: Incident) -> str:
+    """The tier, which says page or ticket; other alerts by severity and kind."""
+    if one.tier.startswith(f"{one.severity}-"):
+        return one.tier
+    return ", ".join(word for word in (one.severity, one.tier or one.kind) if word)
+
+
+def attainment_words(told: Figures) -> str:
+    """The share of good events beside what was promised."""
+    target = f"target {percent(float(told.slo.target))}"
+    if told.maintenance and told.unadjusted.attainment is not None:
+        target += f"; {percent(told.unadjusted.attainment)} with maintenance"
+    return f"{percent(told.adjusted.attainment)} ({target})"
 
 
 def coverage_words(told: Figures) -> str:
