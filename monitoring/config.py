@@ -24,6 +24,7 @@ Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Url = Annotated[str, msgspec.Meta(pattern="^https?://[^ ]+$")]
 Target = Annotated[str, msgspec.Meta(pattern=r"^[^/ ]+:[0-9]+$")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Outputs(msgspec.Struct):
@@ -102,7 +103,8 @@ class File(msgspec.Struct):
     links: Links
     environments: dict[str, Environment]
     mixins: tuple[Name, ...] = ()
-    deployments: str = "deployments.jsonl"
+    maintenance: Text | None = None
+    deployments: Text = "deployments.jsonl"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,11 @@ class Config:
     def dashboards_folder(self) -> Path:
         """Where boards and Grafana's provisioning go."""
         return self.resolve(self.file.outputs.dashboards)
+
+    @property
+    def maintenance(self) -> Path | None:
+        """The file of maintenance spans; None when there is none."""
+        return self.resolve(self.file.maintenance) if self.file.maintenance else None
 
     @property
     def deployments(self) -> Path:

@@ -139,10 +139,10 @@ def _decimal(text: str) -> Decimal:
     return number
 
 
-def decode(node: Node, kind: type[T], notes: Notes) -> T | None:
-    """The node as `kind` (a msgspec Struct); None when something was noted."""
+def decode(node: Node, kind: type[T], notes: Notes, path: str = "") -> T | None:
+    """The node, which stands at `path`, as `kind` (a msgspec Struct); None when something was noted."""
     before = len(notes.mistakes)
-    value = _decode(node, kind, "", notes)
+    value = _decode(node, kind, path, notes)
     return value if len(notes.mistakes) == before else None
 
 

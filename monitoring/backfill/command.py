@@ -108,7 +108,7 @@ def backfill(
 
 def _fill(client: Client, slo: Slo, profile: Profile, start: float, end: float) -> Filled:
     groups = slo_file(slo, profile).groups
-    rhythm = slices.rhythm(slo, groups, profile)
+    rhythm = slices.rhythm(groups, profile)
     there = read_slices(client, slo, rhythm, start - rhythm.interval, end + rhythm.interval)
     before = plan.missing(there, start, end, rhythm)
     computed: list[Slice] = []

@@ -64,7 +64,7 @@ class Backtest:
 @click.option("--slo", "wanted", multiple=True, help="Only this SLO of the specs; may be given several times.")
 @click.option("--from", "start", default="-7d", show_default=True, help="Begin: -7d, 2026-10-01, 2026-10-01T12:00Z.")
 @click.option("--to", "end", default="now", show_default=True, help="End, in the same notation.")
-@click.option("--step", help="Evaluate every alert this often, such as 15s; see below for what happens without it.")
+@click.option("--step", help="Evaluate every alert this often, such as 15s; see above for what happens without it.")
 @click.option("--format", "as_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def backtest(
     specs: tuple[Path, ...],
@@ -133,7 +133,7 @@ def _backtest(client: Client, slo: Slo, profile: Profile, start: float, end: flo
 def _budget(
     client: Client, slo: Slo, groups: Sequence[Group], profile: Profile, start: float, end: float
 ) -> tuple[Budget, Coverage]:
-    rhythm = slices.rhythm(slo, groups, profile)
+    rhythm = slices.rhythm(groups, profile)
     ends = list(slices.grid(start, end, rhythm.interval, 0))
     if not ends:
         return budget(slo, slices.tally(())), Coverage(0, 0)

@@ -10,7 +10,9 @@ from monitoring.maths.durations import Duration
 from monitoring.prometheus import firing
 from monitoring.prometheus.client import Series
 from monitoring.prometheus.firing import Firing
+from monitoring.prometheus.read import while_scraped
 from monitoring.prometheus.shown import iso
+from monitoring.rules import recording
 from monitoring.rules.inline import inlined, recorded
 from monitoring.rules.model import Alert, Group
 from monitoring.rules.profile import Profile
@@ -77,7 +79,8 @@ def questions(slo: Slo, groups: Sequence[Group], profile: Profile, step: Duratio
         for rule in group.rules:
             if isinstance(rule, Alert) and rule.labels.get("kind") in KINDS:
                 own = max(group.interval, shorts.get(rule.labels.get("tier", ""), 0) // STEPS_IN_SHORT_WINDOW)
-                found.append(Question(rule, inlined(rule.expr, rules), step or Duration(own)))
+                expr = while_scraped(slo, inlined(rule.expr, rules), profile.window(recording.SLICE))
+                found.append(Question(rule, expr, step or Duration(own)))
     return found
 
 

@@ -14,8 +14,9 @@ from monitoring import config as configuration
 from monitoring.deployments import journal
 from monitoring.deployments.journal import Deployment
 from monitoring.errors import OutOfRangeError
+from monitoring.options import DEFAULT_CONFIG
 from monitoring.paths import shown
-from monitoring.prometheus.access import DEFAULT_CONFIG, warn
+from monitoring.prometheus.access import warn
 from monitoring.prometheus.shown import iso
 from monitoring.prometheus.times import moment
 

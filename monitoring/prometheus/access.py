@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -15,15 +14,12 @@ from monitoring.config import Config
 from monitoring.errors import ConfigError, Mistake, MonitoringError
 from monitoring.files import replace
 from monitoring.maths.durations import Duration
+from monitoring.options import Command, config_and_environment
 from monitoring.paths import shown
 from monitoring.prometheus import retention
 from monitoring.prometheus.client import Client, Credentials
 from monitoring.spec import reader
 from monitoring.spec.model import Slo
-
-DEFAULT_CONFIG = Path(__file__).parents[1] / "monitoring.yaml"
-
-F = TypeVar("F", bound=Callable[..., None])
 
 
 class UnknownSloError(MonitoringError):
@@ -54,7 +50,7 @@ class Access:
             warn(f"{self.client.shown_url}: {message}")
 
 
-def options(command: F) -> F:
+def options(command: Command) -> Command:
     """--config, --env, --prometheus and --credentials-file."""
     for option in (
         click.option(
@@ -63,26 +59,9 @@ def options(command: F) -> F:
             help="Bearer token for --prometheus. The credentials of monitoring.yaml go to its own URL only.",
         ),
         click.option("--prometheus", "url", help="URL of the Prometheus to ask, instead of monitoring.yaml's."),
-        *reversed(config_options()),
     ):
         command = option(command)
-    return command
-
-
-def config_options() -> tuple[Callable[[F], F], Callable[[F], F]]:
-    """--config and --env."""
-    config = click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=DEFAULT_CONFIG,
-        show_default="monitoring.yaml beside this package",
-        help="Which monitoring.yaml to read; its paths are relative to itself.",
-    )
-    environment = click.option(
-        "--env", "environment", default="production", show_default=True, help="Which of its environments."
-    )
-    return config, environment
+    return config_and_environment(command)
 
 
 def opened(
@@ -109,11 +88,16 @@ def opened(
 
 
 def chosen(slos: Sequence[Slo], wanted: Sequence[str]) -> tuple[Slo, ...]:
-    """The SLOs of these names, each once, in the order given; all without names. Raises UnknownSloError."""
+    """The SLOs of these names, each once, in the order given; all without names.
+
+    Raises UnknownSloError, also when there is none at all: a gate that asks for nothing must not open.
+    """
     by_name = {slo.name: slo for slo in slos}
     if missing := [name for name in wanted if name not in by_name]:
         known = ", ".join(sorted(by_name)) or "none"
         raise UnknownSloError(f"no SLO {', '.join(map(repr, missing))}; there is {known}")
+    if not slos:
+        raise UnknownSloError("the specs have no SLO")
     return tuple(by_name[name] for name in dict.fromkeys(wanted)) if wanted else tuple(slos)
 
 

@@ -8,6 +8,7 @@ shown without the user and password that may stand in it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+from requests.auth import AuthBase, HTTPBasicAuth
 
 from monitoring.errors import ConfigError, Mistake, PrometheusError, UnreachableError
 
 MAX_POINTS = 11_000
 """Points a series that Prometheus gives in one answer. Source: web/api/v1/api.go."""
+RAW_AT_ONCE_S = 7 * 86400
+"""Of raw samples; at one each 15 s that is 40,320 a series."""
 CONNECT_TIMEOUT_S = 5
 QUERY_TIMEOUT_S = 120
 """Prometheus' own default limit of a query."""
@@ -44,8 +48,8 @@ class Series:
     points: tuple[Point, ...]
 
 
-@dataclass(frozen=True)
-class Credentials:
+@dataclass(frozen=True, repr=False)
+class Credentials(AuthBase):
     """Basic authentication with a `username`, a bearer token without."""
 
     secret: str
@@ -62,6 +66,14 @@ class Credentials:
             raise ConfigError([Mistake(str(path), None, "expected one line with a token or password")])
         return cls(secret, username)
 
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """As requests asks for authentication; what a .netrc says of the host then does not count."""
+        if self.username is None:
+            request.headers["Authorization"] = f"Bearer {self.secret}"
+            return request
+        signed: requests.PreparedRequest = HTTPBasicAuth(self.username, self.secret)(request)
+        return signed
+
     def __repr__(self) -> str:
         return f"Credentials(username={self.username!r})"
 
@@ -75,10 +87,8 @@ class Client:
         self.warnings: list[str] = []
         self._timeout_s = timeout_s
         self._session = requests.Session()
-        if credentials and credentials.username is None:
-            self._session.headers["Authorization"] = f"Bearer {credentials.secret}"
-        elif credentials:
-            self._session.auth = (credentials.username or "", credentials.secret)
+        if credentials:
+            self._session.auth = credentials
 
     def instant(self, expr: str, at: float | None = None) -> list[Series]:
         """One point for each series of an instant vector; `at` None is now. Raises PrometheusError."""
@@ -86,11 +96,14 @@ class Client:
         return [Series(one["metric"], _points([one["value"]])) for one in result]
 
     def scalar(self, expr: str, at: float | None = None) -> float | None:
-        """The value of an expression that gives at most one series. Raises PrometheusError for more."""
+        """The value of an expression that gives at most one series; None without one, and for NaN and infinity.
+
+        Raises PrometheusError, for more series too.
+        """
         found = self.instant(expr, at)
         if len(found) > 1:
             raise PrometheusError(f"{self.shown_url}: expected at most one series, found {len(found)} of: {expr}")
-        return found[0].points[0].value if found else None
+        return found[0].points[0].value if found and math.isfinite(found[0].points[0].value) else None
 
     def range(self, expr: str, start: float, end: float, step_s: float, max_points: int = MAX_POINTS) -> list[Series]:
         """Values at start, start + step, … up to `end`, whatever their number. Raises PrometheusError."""
@@ -100,14 +113,13 @@ class Client:
             _collect(found, self._query("query_range", {"query": expr} | window, "matrix"))
         return _series(found)
 
-    def raw(self, selector: str, start: float, end: float, spacing_s: float) -> list[Series]:
-        """Samples as they are stored, with their own times, in start < t <= end.
+    def raw(self, selector: str, start: float, end: float, at_once_s: float = RAW_AT_ONCE_S) -> list[Series]:
+        """Samples as they are stored, with their own times, in start < t <= end; asked for `at_once_s` at a time.
 
-        `spacing_s` is how far apart they lie, which says how much to ask for at once.
         Raises PrometheusError.
         """
         found: dict[tuple[tuple[str, str], ...], list[Point]] = {}
-        for first, last in spans(start, end, spacing_s * MAX_POINTS):
+        for first, last in spans(start, end, at_once_s):
             length_ms = max(round((last - first) * 1000), 1)
             result = self._query("query", {"query": f"{selector}[{length_ms}ms]", "time": _time(last)}, "matrix")
             # Before Prometheus 3 a range holds its first moment too, which belongs to the piece before.

@@ -18,7 +18,6 @@ from monitoring.rules import names, recording
 from monitoring.rules.model import Group, Recording
 from monitoring.rules.profile import Profile
 from monitoring.spec.maintenance import Maintenance
-from monitoring.spec.model import Slo
 
 _JITTER_S = 0.5
 """Evaluations lie on an exact grid; this much less than a slice apart is still not an overlap."""
@@ -67,9 +66,9 @@ class Tally:
         return min(self.errors / self.events, 1.0) if self.events > 0 else None
 
 
-def rhythm(slo: Slo, groups: Iterable[Group], profile: Profile) -> Rhythm:
+def rhythm(groups: Iterable[Group], profile: Profile) -> Rhythm:
     """Of the group that records the slices."""
-    length = profile.window(slo.slices.window if slo.slices else recording.SLICE)
+    length = profile.window(recording.SLICE)
     for group in groups:
         if any(isinstance(rule, Recording) and rule.record == names.SLICE_EVENTS for rule in group.rules):
             return Rhythm(length, group.interval)

@@ -19,7 +19,7 @@ from monitoring.report import gather, page, text
 from monitoring.report import period as periods
 from monitoring.report.figures import Figures, figures
 from monitoring.rules.build import slo_file
-from monitoring.spec.maintenance import Maintenance
+from monitoring.spec.maintenance import Maintenance, load_maintenance
 from monitoring.spec.model import Slo
 
 NO_DATA = 3
@@ -81,17 +81,17 @@ def report(
     reached.warn_of_retention(slos)
     deploys = journal.read(reached.config.deployments, tail_bytes=None).deployments
     here = [one for one in deploys if one.environment == environment]
-    every = [_figures(reached, slo, wanted, now, here, maintenance(reached, slos)) for slo in slos]
+    spans = _maintenance(reached)
+    every = [_figures(reached, slo, wanted, now, here, spans) for slo in slos]
     reached.pass_warnings_on()
     access.written(output, _told(every, as_, now, reached))
     if not any(told.slices for told in every):
         sys.exit(NO_DATA)
 
 
-def maintenance(reached: Access, slos: Sequence[Slo]) -> tuple[Maintenance, ...]:
-    """The spans that the config names."""
-    del reached, slos
-    return ()
+def _maintenance(reached: Access) -> tuple[Maintenance, ...]:
+    config = reached.config
+    return load_maintenance(config.maintenance, reached.slos, (config.file.service,)) if config.maintenance else ()
 
 
 def _figures(
@@ -110,7 +110,7 @@ def _figures(
     theirs = [one for one in deploys if one.service in (slo.service.name, reached.config.file.service)]
     same = span.end == now and abs(span.length_s - own.length_s) < Duration(1)
     found = gather.recorded(reached.client, slo, groups, profile, span, same, theirs)
-    return figures(slo, span, slices.rhythm(slo, groups, profile), found, spans)
+    return figures(slo, span, slices.rhythm(groups, profile), found, spans)
 
 
 def _told(every: Sequence[Figures], as_: str, now: float, reached: Access) -> str:

@@ -20,7 +20,7 @@ from monitoring.prometheus.shown import iso
 from monitoring.prometheus.slices import Coverage, Rhythm, Slice, Tally
 from monitoring.report.period import Span
 from monitoring.spec.maintenance import Maintenance
-from monitoring.spec.model import EventSli, Slo
+from monitoring.spec.model import RatioSli, SampleSli, Slo
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class Figures:
 
     @property
     def unit(self) -> str:
-        """What is counted."""
-        if self.slo.slices:
-            return "slices"
-        return "events" if isinstance(self.slo.sli, EventSli) else "samples"
+        """What is counted: samples where each evaluation is an event, slices where a query gives only ratios."""
+        if self.slo.slices or isinstance(self.slo.sli, SampleSli):
+            return "samples"
+        return "slices" if isinstance(self.slo.sli, RatioSli) else "events"
 
     @property
     def met(self) -> bool | None:

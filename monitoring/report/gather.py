@@ -34,7 +34,7 @@ def recorded(
 
     Raises PrometheusError.
     """
-    rhythm = slices.rhythm(slo, groups, profile)
+    rhythm = slices.rhythm(groups, profile)
     remaining = client.scalar(names.of(names.BUDGET_REMAINING, slo.name), period.end) if own else None
     return Recorded(
         read_slices(client, slo, rhythm, period.start, period.end),
@@ -56,7 +56,7 @@ def _incidents(client: Client, slo: Slo, groups: Sequence[Group], profile: Profi
     windows = _short_windows(slo, profile)
     found = []
     selector = f'ALERTS{{alertstate="firing",slo_id="{slo.name}"}}'
-    for series in client.raw(selector, period.start, period.end, profile.evaluation_interval):
+    for series in client.raw(selector, period.start, period.end):
         labels = series.labels
         alert, tier = labels.get("alertname", ""), labels.get("tier", "")
         interval = intervals.get(f"{alert}/{tier}") or intervals.get(alert) or profile.evaluation_interval

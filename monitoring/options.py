@@ -1,0 +1,44 @@
+"""Options that several commands share, so that they read and sound alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+DEFAULT_CONFIG = Path(__file__).with_name("monitoring.yaml")
+
+Command = Callable[..., None]
+
+
+def config_and_environment(command: Command) -> Command:
+    """`--config` and `--env`, handed over as `config_path` and `environment`."""
+    config = click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=DEFAULT_CONFIG,
+        show_default="monitoring.yaml beside this package",
+        help="Which monitoring.yaml to read; its paths are relative to itself.",
+    )
+    environment = click.option(
+        "--env",
+        "environment",
+        default="production",
+        show_default=True,
+        help="Which of its environments is meant.",
+    )
+    return config(environment(command))
+
+
+def output_format(command: Command) -> Command:
+    """`--format text|markdown|json`, handed over as `form`."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "markdown", "json"]),
+        default="text",
+        show_default=True,
+        help="text for a terminal, markdown for a pull request, json for a program.",
+    )(command)
