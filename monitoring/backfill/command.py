@@ -94,7 +94,7 @@ def backfill(
             raise OutOfRangeError(f"--from {start} is not before --to {end}")
         filled.append(_fill(reached.client, slo, profile, first, last))
     reached.pass_warnings_on()
-    if last < asked:
+    if last < asked - 1:
         access.warn(f"what is later than {shown_time(last)} is still in Prometheus' head; run this again in some hours")
     for one in filled:
         click.echo(_line(one))

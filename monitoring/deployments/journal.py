@@ -74,11 +74,21 @@ def append(path: Path, deployment: Deployment) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not os.fstat(descriptor).st_size:
+                _sync(path.parent)  # or a crash may lose the new file's name, and all that is in it
             _append(descriptor, line)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise CannotWriteError(f"{path}: {error.strerror}") from error
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _append(descriptor: int, line: bytes) -> None:

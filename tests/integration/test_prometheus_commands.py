@@ -167,6 +167,13 @@ class TestBackfill:
         assert "nothing was written" in world.again.output
         assert not (world.folder / "again").exists()
 
+    def test_what_is_still_in_the_head_is_left_for_later(self, world: World) -> None:
+        """A block that reaches into the head would make Prometheus drop samples at its next start."""
+        done = world.run("backfill", "--from", str(world.end - 60), "--output", str(world.folder / "head"))
+        assert "is still in Prometheus' head; run this again in some hours" in done.output
+        assert "coverage 1" in done.output
+        assert done.exit_code == 0, done.output
+
     def test_an_output_folder_in_use_is_refused(self, world: World) -> None:
         done = world.run("backfill", "checkout", "--output", str(world.folder / "data"))
         assert (done.exit_code, "not an empty folder" in done.output) == (2, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +30,19 @@ DAY = 86400
 def day(bad: float = 0, *, but: range = range(0)) -> list[Slice]:
     """A day of slices of 100 events, `bad` of them bad; those whose number is in `but` are missing."""
     return [Slice(300.0 * n, bad, 100) for n in range(1, 289) if n not in but]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "backfill.plan", "gate.verdict", "prometheus.client", "prometheus.firing", "prometheus.retention",
+        "prometheus.shown", "prometheus.slices", "prometheus.times", "report.period", "report.plots", "rules.inline",
+    ],
+)  # fmt: skip
+def test_examples_are_true(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"monitoring.{module}"))
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 class TestCounting:
