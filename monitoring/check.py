@@ -1,7 +1,7 @@
 """Whether what is on disk is what the specs say, and whether that makes sense.
 
 Everything is rebuilt in memory and compared; then the rules and the boards
-themselves are looked at. Pure but for reading the files.
+themselves are looked at, by us and by promtool and amtool.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from monitoring.alerting.verify import verify
 from monitoring.boards.queries import panel_queries
 from monitoring.boards.validate import findings
 from monitoring.errors import PromqlError
@@ -24,7 +25,12 @@ RECORDED_PREFIX = "slo:"
 
 def problems(wanted: Plan) -> list[str]:
     """Everything wrong, a line each; empty when all is well. Raises CannotWriteError."""
-    return [*_differences(wanted), *_rule_problems(wanted.rules), *_board_problems(wanted)]
+    return [
+        *_differences(wanted),
+        *_rule_problems(wanted.rules),
+        *_board_problems(wanted),
+        *verify(wanted.files, wanted.folders[0], wanted.routes),
+    ]
 
 
 def _differences(wanted: Plan) -> Iterator[str]:
@@ -60,7 +66,7 @@ def _board_problems(wanted: Plan) -> Iterator[str]:
         first = titles.setdefault(board["title"], path)
         if first != path:
             yield f"{shown(path)}: the title {board['title']!r} is that of {shown(first)} too"
-        for query in panel_queries(board, rate_interval="5m", job=".+", instance=".+"):
+        for query in panel_queries(board, rate_interval="5m", job=".+", instance=".+", slo=".+"):
             for problem in _expression_problems(query.expr, recorded):
                 yield f"{shown(path)}: {query.panel_title} {query.ref_id}: {problem}"
 

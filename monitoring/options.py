@@ -42,3 +42,10 @@ def output_format(command: Command) -> Command:
         show_default=True,
         help="text for a terminal, markdown for a pull request, json for a program.",
     )(command)
+
+
+def lenient_option(command: Command) -> Command:
+    """`--lenient`, handed over as `lenient`."""
+    return click.option(
+        "--lenient", is_flag=True, help="Doubtful places in specs become warnings; what makes no sense is left out."
+    )(command)

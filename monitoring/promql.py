@@ -19,6 +19,9 @@ from monitoring.errors import PromqlError
 COUNTER_SUFFIXES = ("_total", "_count", "_bucket")
 """What the name of a series that only grows ends in; a histogram's buckets and count are counters too."""
 
+MAX_DEPTH = 100
+_STEPS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+
 _OPERATORS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
 
 
@@ -67,35 +70,35 @@ def quoted(text: str) -> str:
 
 def parse(expr: str) -> pp.Expr:
     """The syntax tree. Raises PromqlError with the parser's own words."""
+    # The parser recurses, and needs time that grows with the square of the depth.
+    if _depth(expr) > MAX_DEPTH:
+        raise PromqlError(f"nested more than {MAX_DEPTH} deep: {expr[:60]}…")
     try:
         return pp.parse(expr)
     except ValueError as error:
         raise PromqlError(f"{str(error).strip()} in: {expr}") from error
 
 
-def counter_selector(text: str) -> Selector:
-    """Read a query that must be one instant selector of a counter.
-
-    Raises PromqlError for functions, ranges, offsets and metrics that are no
-    counter by their name: the rules add `increase` and the window themselves.
-    """
-    tree = parse(text)
+def plain_selector(tree: pp.Expr) -> Selector | None:
+    """The selector, when an expression is nothing but one instant selector of a metric's name."""
     if not isinstance(tree, pp.VectorSelector) or tree.offset or tree.at or not tree.name:
-        raise PromqlError(
-            'expected the plain selector of one counter, such as http_requests_total{code="500"}, '
-            f"without function, range or offset; found {text!r}"
-        )
-    selector = _selector(tree)
-    if not selector.name.endswith(COUNTER_SUFFIXES):
-        raise PromqlError(
-            f"{selector.name} is no counter by its name; expected one ending in {', '.join(COUNTER_SUFFIXES)}"
-        )
-    return selector
+        return None
+    return _selector(tree)
+
+
+def is_counter(name: str) -> bool:
+    """Whether a metric only grows, going by its name."""
+    return name.endswith(COUNTER_SUFFIXES)
 
 
 def uses(expr: str) -> list[Use]:
     """Every metric an expression reads, in the order of its text. Raises PromqlError."""
     return list(_uses(parse(expr), None, frozenset()))
+
+
+def _depth(expr: str) -> int:
+    """How deep brackets nest, those in strings counted as well."""
+    return max(itertools.accumulate(_STEPS.get(character, 0) for character in expr), default=0)
 
 
 def _selector(node: Any) -> Selector:

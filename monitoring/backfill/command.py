@@ -56,6 +56,7 @@ def backfill(
     environment: str,
     url: str | None,
     credentials_file: Path | None,
+    lenient: bool,
     start: str | None,
     end: str,
     output: Path,
@@ -81,7 +82,7 @@ def backfill(
       2  a mistake in the command, the config or a spec; cannot be written
       3  Prometheus does not answer, or slices are missing and none could be computed
     """
-    reached = access.opened(config_path, environment, url, credentials_file)
+    reached = access.opened(config_path, environment, url, credentials_file, lenient=lenient)
     slos, profile, now = reached.chosen(names_of_slos), reached.config.profile, time.time()
     program = blocks.promtool(promtool)
     blocks.check_free(output)

@@ -72,6 +72,7 @@ def backtest(
     environment: str,
     url: str | None,
     credentials_file: Path | None,
+    lenient: bool,
     wanted: tuple[str, ...],
     start: str,
     end: str,
@@ -101,7 +102,7 @@ def backtest(
       2  a mistake in the command, the config or a spec
       3  Prometheus does not answer, or has no data of any of the SLOs
     """
-    reached = access.opened(config_path, environment, url, credentials_file, specs)
+    reached = access.opened(config_path, environment, url, credentials_file, specs, lenient=lenient)
     now = time.time()
     first, last = moment(start, now), min(moment(end, now), now)
     if first >= last:

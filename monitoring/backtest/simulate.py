@@ -12,7 +12,7 @@ from monitoring.prometheus.client import Series
 from monitoring.prometheus.firing import Firing
 from monitoring.prometheus.read import while_scraped
 from monitoring.prometheus.shown import iso
-from monitoring.rules import recording
+from monitoring.rules import period
 from monitoring.rules.inline import inlined, recorded
 from monitoring.rules.model import Alert, Group
 from monitoring.rules.profile import Profile
@@ -79,7 +79,7 @@ def questions(slo: Slo, groups: Sequence[Group], profile: Profile, step: Duratio
         for rule in group.rules:
             if isinstance(rule, Alert) and rule.labels.get("kind") in KINDS:
                 own = max(group.interval, shorts.get(rule.labels.get("tier", ""), 0) // STEPS_IN_SHORT_WINDOW)
-                expr = while_scraped(slo, inlined(rule.expr, rules), profile.window(recording.SLICE))
+                expr = while_scraped(slo, inlined(rule.expr, rules), profile.window(period.SLICE))
                 found.append(Question(rule, expr, step or Duration(own)))
     return found
 

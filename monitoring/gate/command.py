@@ -16,7 +16,7 @@ from monitoring.gate.verdict import Reading, Verdict
 from monitoring.maths.durations import Duration
 from monitoring.prometheus import access
 from monitoring.prometheus.access import Access
-from monitoring.rules import names, recording
+from monitoring.rules import names, period, recording
 from monitoring.spec.model import Slo
 
 _MISSED_SLICES = 3
@@ -63,6 +63,7 @@ def gate(
     environment: str,
     url: str | None,
     credentials_file: Path | None,
+    lenient: bool,
     min_remaining: Decimal,
     missing: str,
     as_: str,
@@ -94,7 +95,7 @@ def gate(
     In a pipeline, before a deploy:
       python -m monitoring gate checkout search --min-remaining 10%
     """
-    reached = access.opened(config_path, environment, url, credentials_file)
+    reached = access.opened(config_path, environment, url, credentials_file, lenient=lenient)
     slos = reached.chosen(names_of_slos)
     try:
         read = _readings(reached, slos)
@@ -115,7 +116,7 @@ def gate(
 
 def _readings(reached: Access, slos: tuple[Slo, ...]) -> dict[str, Reading]:
     profile = reached.config.profile
-    valid = Duration(_MISSED_SLICES * profile.interval(recording.SLICE))
+    valid = Duration(_MISSED_SLICES * profile.interval(period.SLICE))
     remaining = _by_slo(reached, names.BUDGET_REMAINING, slos)
     # Slices come every five minutes, as long as Prometheus looks back: without a range the value would flicker.
     ratio = _by_slo(reached, names.PERIOD_RATIO, slos, f"last_over_time({{}}[{valid}])")

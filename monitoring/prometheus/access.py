@@ -10,15 +10,16 @@ from urllib.parse import urlsplit
 import click
 
 from monitoring import config as configuration
+from monitoring import specs
 from monitoring.config import Config
 from monitoring.errors import ConfigError, Mistake, MonitoringError
 from monitoring.files import replace
 from monitoring.maths.durations import Duration
-from monitoring.options import Command, config_and_environment
+from monitoring.options import Command, config_and_environment, lenient_option
 from monitoring.paths import shown
 from monitoring.prometheus import retention
 from monitoring.prometheus.client import Client, Credentials
-from monitoring.spec import reader
+from monitoring.rules import period
 from monitoring.spec.model import Slo
 
 
@@ -40,7 +41,7 @@ class Access:
 
     def warn_of_retention(self, slos: Sequence[Slo]) -> None:
         """Says on stderr when the Prometheus forgets before the longest period ends. Raises PrometheusError."""
-        longest = max((self.config.profile.window(slo.period) for slo in slos), default=Duration(0))
+        longest = max((self.config.profile.window(period.longest(slo)) for slo in slos), default=Duration(0))
         if message := retention.shortfall(self.client.flags(), longest):
             warn(message)
 
@@ -51,7 +52,7 @@ class Access:
 
 
 def options(command: Command) -> Command:
-    """--config, --env, --prometheus and --credentials-file."""
+    """--config, --env, --lenient, --prometheus and --credentials-file."""
     for option in (
         click.option(
             "--credentials-file",
@@ -61,7 +62,7 @@ def options(command: Command) -> Command:
         click.option("--prometheus", "url", help="URL of the Prometheus to ask, instead of monitoring.yaml's."),
     ):
         command = option(command)
-    return config_and_environment(command)
+    return config_and_environment(lenient_option(command))
 
 
 def opened(
@@ -69,7 +70,9 @@ def opened(
     environment: str,
     url: str | None,
     credentials_file: Path | None,
-    specs: Sequence[Path] | None = None,
+    paths: Sequence[Path] | None = None,
+    *,
+    lenient: bool = False,
 ) -> Access:
     """Read the config and the specs (the config's own unless said); nothing is asked yet.
 
@@ -84,7 +87,10 @@ def opened(
         credentials = Credentials.read(credentials_file, None)
     elif settings.credentials_file and (url is None or _origin(url) == _origin(settings.url)):
         credentials = Credentials.read(config.resolve(settings.credentials_file), settings.username)
-    return Access(config, reader.load(specs or config.specs), Client(url or settings.url, credentials))
+    slos, doubts = specs.read(paths or config.specs, lenient=lenient)
+    for doubt in doubts:
+        warn(str(doubt))
+    return Access(config, slos, Client(url or settings.url, credentials))
 
 
 def chosen(slos: Sequence[Slo], wanted: Sequence[str]) -> tuple[Slo, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from monitoring.maths.durations import Duration
 from monitoring.prometheus.client import Point
-from monitoring.rules import names, recording
+from monitoring.rules import names, period
 from monitoring.rules.model import Group, Recording
 from monitoring.rules.profile import Profile
 from monitoring.spec.maintenance import Maintenance
@@ -68,11 +68,11 @@ class Tally:
 
 def rhythm(groups: Iterable[Group], profile: Profile) -> Rhythm:
     """Of the group that records the slices."""
-    length = profile.window(recording.SLICE)
+    length = profile.window(period.SLICE)
     for group in groups:
         if any(isinstance(rule, Recording) and rule.record == names.SLICE_EVENTS for rule in group.rules):
             return Rhythm(length, group.interval)
-    return Rhythm(length, profile.interval(recording.SLICE))
+    return Rhythm(length, profile.interval(period.SLICE))
 
 
 def slices(errors: Sequence[Point], events: Sequence[Point]) -> list[Slice]:

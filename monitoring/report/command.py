@@ -44,6 +44,7 @@ def report(
     environment: str,
     url: str | None,
     credentials_file: Path | None,
+    lenient: bool,
     period: str | None,
     time_zone: str,
     as_: str,
@@ -75,7 +76,7 @@ def report(
       2  a mistake in the command, the config or a spec; no such SLO; cannot be written
       3  Prometheus does not answer, or has no slice of any SLO in the period
     """
-    reached = access.opened(config_path, environment, url, credentials_file)
+    reached = access.opened(config_path, environment, url, credentials_file, lenient=lenient)
     slos, now = reached.chosen(names_of_slos), time.time()
     wanted = periods.parse(period, now, periods.zone(time_zone)) if period else None
     reached.warn_of_retention(slos)

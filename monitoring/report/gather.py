@@ -11,7 +11,7 @@ from monitoring.prometheus.client import Client, Labels, spans
 from monitoring.prometheus.read import read_slices
 from monitoring.report.figures import Incident, Recorded, Restarts
 from monitoring.report.period import Span
-from monitoring.rules import names
+from monitoring.rules import data, names
 from monitoring.rules.model import Alert, Group
 from monitoring.rules.profile import Profile
 from monitoring.rules.tiers import burns
@@ -46,6 +46,7 @@ def recorded(
 
 
 def _incidents(client: Client, slo: Slo, groups: Sequence[Group], profile: Profile, period: Span) -> list[Incident]:
+    groups = (*groups, *data.rule_file([slo], profile).groups)
     intervals = {rule.alert: group.interval for group in groups for rule in group.rules if isinstance(rule, Alert)}
     intervals |= {
         f"{rule.alert}/{rule.labels.get('tier', '')}": group.interval

@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from monitoring.errors import OutOfRangeError
+from monitoring.maths import calendars
 from monitoring.maths.durations import Duration
 from monitoring.prometheus.shown import iso
 from monitoring.prometheus.times import moment
 from monitoring.rules.profile import Profile
-from monitoring.spec.model import Calendar, Slo
+from monitoring.spec.model import Slo
 
 EXPECTED = (
     "30d, today, this-week, this-month, this-quarter, this-year, yesterday, last-week, last-month, last-quarter, "
@@ -71,24 +72,11 @@ def own(slo: Slo, profile: Profile, now: float) -> Span:
     """The period that the SLO's budget is about at this moment."""
     if slo.calendar is None:
         return Span(f"{slo.period}, rolling", now - profile.window(slo.period), now)
-    start = calendar_start(slo.calendar, now)
-    return Span(f"{slo.calendar.count} {slo.calendar.unit} from {iso(start)}", start, now)
-
-
-def calendar_start(calendar: Calendar, now: float) -> float:
-    """When the calendar period began that holds `now`; before the anchor, the anchor itself."""
-    where = zone(calendar.time_zone)
-    anchor = calendar.anchor.replace(tzinfo=None)
-    local = datetime.fromtimestamp(now, where).replace(tzinfo=None)
-    if calendar.unit in _MONTHS:
-        step = calendar.count * _MONTHS[calendar.unit]
-        passed = (local.year - anchor.year) * 12 + local.month - anchor.month
-        whole = passed // step
-        while whole and _months_later(anchor, whole * step) > local:
-            whole -= 1
-        return _months_later(anchor, max(whole, 0) * step).replace(tzinfo=where).timestamp()
-    days = timedelta(days=calendar.count * (7 if calendar.unit == "week" else 1))
-    return (anchor + max((local - anchor) // days, 0) * days).replace(tzinfo=where).timestamp()
+    its = slo.calendar
+    start = calendars.period_start(
+        its.anchor.replace(tzinfo=None), its.time_zone, its.unit, its.count, datetime.fromtimestamp(now, UTC)
+    ).timestamp()
+    return Span(f"{its.count} {its.unit} from {iso(start)}", start, now)
 
 
 def _bounds(text: str, now: float, where: tzinfo) -> tuple[float, float]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from monitoring.maths.durations import Duration
 from monitoring.rules import alerts, recording
 from monitoring.rules.model import Group, Rule, RuleFile
+from monitoring.rules.period import SLICE, Span
 from monitoring.rules.profile import Profile
 from monitoring.rules.tiers import Burn, burns
 from monitoring.spec.model import Slo
@@ -12,38 +15,54 @@ from monitoring.spec.model import Slo
 TICKET_INTERVAL = Duration.parse("1m")
 """Tickets look at days; asking for those once a minute is soon enough and four times cheaper."""
 
+_URGENT = Duration.parse("6h")
+"""Alerts whose long window is at most this are evaluated as often as pages."""
 
-def slo_file(slo: Slo, profile: Profile) -> RuleFile:
+
+def slo_file(slo: Slo, profile: Profile, spans: Sequence[Span] = ()) -> RuleFile:
     """All rules of one SLO. Raises SpecError for an impossible tier, OutOfRangeError for too short a window.
 
     Pages, tickets and the period are evaluated in groups of their own, each at the
-    rhythm it needs; no rule's meaning depends on that rhythm.
+    rhythm it needs; no rule's meaning depends on that rhythm. `spans` are its maintenance.
     """
     every = burns(slo)
-    pages = [burn for burn in every if burn.severity == "page"]
-    tickets = [burn for burn in every if burn.severity == "ticket"]
+    pages = [burn for burn in every if burn.long <= _URGENT]
+    tickets = [burn for burn in every if burn.long > _URGENT]
     threshold = {profile.window(slo.threshold_window)} if slo.threshold_window else set()
     page_counted = _long(pages, profile) | threshold | {profile.window(recording.FRESH_WINDOW)}
     page_windows = _short(pages, profile)
     ticket_counted = _long(tickets, profile) - page_counted
     ticket_windows = _short(tickets, profile) - page_windows - page_counted
-    direct = [alerts.threshold_alert(slo, slo.threshold_window, profile)] if slo.threshold_window else []
+    maintained = bool(spans)
+    direct = (
+        [alerts.threshold_alert(slo, slo.threshold_window, profile, maintained=maintained)]
+        if slo.threshold_window
+        else []
+    )
     page_rules: tuple[Rule, ...] = (
         *recording.window_rules(slo, page_windows, page_counted),
-        *recording.budget_rules(slo, profile),
+        *recording.budget_rules(slo, profile, spans),
         *direct,
-        *(alerts.burn_alert(slo, burn, profile) for burn in pages),
+        *(alerts.burn_alert(slo, burn, profile, maintained=maintained) for burn in pages),
     )
     ticket_rules: tuple[Rule, ...] = (
         *recording.window_rules(slo, ticket_windows, ticket_counted),
-        *(alerts.burn_alert(slo, burn, profile) for burn in tickets),
+        *(alerts.burn_alert(slo, burn, profile, maintained=maintained) for burn in tickets),
     )
     groups = (
+        Group(f"slo/{slo.name}/sample", _sample_interval(slo, profile), recording.sample_rules(slo, profile)),
         Group(f"slo/{slo.name}/page", profile.evaluation_interval, page_rules),
         Group(f"slo/{slo.name}/ticket", profile.interval(TICKET_INTERVAL), ticket_rules),
-        Group(f"slo/{slo.name}/period", profile.interval(recording.SLICE), recording.period_rules(slo, profile)),
+        Group(f"slo/{slo.name}/period", profile.interval(SLICE), recording.period_rules(slo, profile, spans)),
     )
     return RuleFile(f"slo-{slo.name}", slo.file, tuple(group for group in groups if group.rules))
+
+
+def _sample_interval(slo: Slo, profile: Profile) -> Duration:
+    """Moments as often as rules are evaluated; slices of time once each, but at least once a minute."""
+    if slo.slices is None:
+        return profile.evaluation_interval
+    return profile.interval(min(slo.slices.window, TICKET_INTERVAL))
 
 
 def _long(some: list[Burn], profile: Profile) -> set[Duration]:

@@ -19,11 +19,13 @@ SAMPLE = "slo:errors:sample"
 SURPLUS = "slo:surplus:slice_increase"
 MAINTENANCE = "slo:maintenance:active"
 PERIOD_START = "slo:period_start:timestamp_seconds"
+PERIOD_START_GUESS = "slo:period_start:guess_seconds"
+UTC_OFFSET = "slo:utc_offset:seconds"
 
 
-def errors_increase(window: Duration) -> str:
-    """Bad events over a window."""
-    return f"slo:errors:increase{window}"
+def events_increase(window: Duration) -> str:
+    """All events over a window."""
+    return f"slo:events:increase{window}"
 
 
 def errors_ratio(window: Duration) -> str:

@@ -1,33 +1,169 @@
-"""An SLI as PromQL: bad events and all events over a window, never NaN, never negative.
+"""An SLO's measure as PromQL: how many events, and which share of them was bad; never NaN, never below 0 or above 1.
+
+Three forms come out of whatever the spec says:
+
+- *counted*: events over any window can be counted (an `EventSli`, or a composite of those);
+- *sampled*: a rule records how bad each moment is, from 0 to 1, and samples are the events
+  (a `SampleSli`, and everything that is budgeted in slices of time);
+- *opaque*: a query gives a ratio and nothing to count (a `RatioSli`); it has no guard, and
+  in the period each slice weighs the same.
+
+What is missing means, for a counted SLO:
 
 - No such metric at all: no data. A stalled exporter must not look healthy.
 - Traffic, but the good series is missing: everything is bad. This is a total stall.
 - Traffic, but the bad series is missing: nothing is bad.
 - More good than total, as when a scrape falls between two counters: nothing is bad.
+- No traffic: what the SLO's `no_traffic` says. `bad` counts a silent window, or one
+  without the metric, as just as many bad events as its guard asks for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from monitoring.maths.decimals import plain
 from monitoring.maths.durations import Duration
-from monitoring.spec.model import EventSli, Sli
+from monitoring.rules import names
+from monitoring.rules.profile import Profile
+from monitoring.spec.model import CompositeSli, EventSli, Part, RatioSli, SampleSli, SimpleSli, Sli, Slo
 
 
-def events(sli: Sli, window: Duration) -> str:
-    """All events over the window."""
-    assert isinstance(sli, EventSli)  # noqa: S101
-    return sli.total.over(window)
+def is_sampled(slo: Slo) -> bool:
+    """Whether a rule must record `slo:errors:sample` first."""
+    return slo.slices is not None or isinstance(slo.sli, SampleSli)
 
 
-def errors(sli: Sli, window: Duration) -> str:
-    """Bad events over the window, as one operand; present whenever the total is."""
-    assert isinstance(sli, EventSli)  # noqa: S101
-    total = events(sli, window)
-    if sli.bad:
-        return f"(\n  {sli.bad.over(window)}\n  or 0 * {total}\n)"
-    assert sli.good  # noqa: S101  a EventSli has one of the two
-    return f"clamp_min(\n  {total}\n  - ({sli.good.over(window)} or vector(0)),\n  0\n)"
+def is_counted(slo: Slo) -> bool:
+    """Whether bad events can be counted, so that the guard has something to compare."""
+    return is_sampled(slo) or not isinstance(slo.sli, RatioSli)
 
 
-def no_traffic(sli: Sli, window: Duration) -> str:
-    """Zero, present whenever the total is: what a service without traffic has spent."""
-    return f"0 * {events(sli, window)}"
+def sample(slo: Slo, profile: Profile) -> str:
+    """How bad this moment is: what `slo:errors:sample` records for a sampled SLO."""
+    if slo.slices is None:
+        assert isinstance(slo.sli, SampleSli)  # noqa: S101  is_sampled said so
+        return slo.sli.error
+    error = _slice_ratio(slo.sli, profile.window(slo.slices.window), profile.scrape_interval)
+    if slo.slices.target is not None:
+        error = f"({error}) > bool {plain(1 - slo.slices.target)}"
+    return (
+        error
+        + {
+            "ignore": "",
+            "good": f"\nor on () 0 * {_present(slo.sli, profile.window(slo.slices.window))}",
+            "bad": "\nor on () vector(1)",
+        }[slo.no_traffic]
+    )
+
+
+def events(slo: Slo, window: Duration) -> str:
+    """All events over the window, without labels; for an opaque SLO 1 where there is a ratio."""
+    if is_sampled(slo):
+        return f"sum(count_over_time({names.of(names.SAMPLE, slo.name)}[{window}]))"
+    if isinstance(slo.sli, RatioSli):
+        return f"0 * ({ratio(slo, window)}) + 1"
+    total = _total(slo.sli, window)
+    return f"{total} > 0 or on () vector({slo.min_bad_events})" if slo.no_traffic == "bad" else total
+
+
+def ratio(slo: Slo, window: Duration, total: str = "") -> str:
+    """Bad ÷ all events over the window, from 0 to 1; without traffic what `no_traffic` says.
+
+    `total` is a recorded series of `events`, which saves reading the raw one again.
+    """
+    if is_sampled(slo):
+        recorded = f"{names.of(names.SAMPLE, slo.name)}[{window}]"
+        return f"sum(sum_over_time({recorded})) / sum(count_over_time({recorded}))"
+    if isinstance(slo.sli, RatioSli):
+        return _opaque(slo.sli, window)
+    counted = f"sum({total})" if total else _total(slo.sli, window)
+    share = _share(slo.sli, window, counted)
+    if slo.no_traffic == "good":
+        return f"{share}\nor on () 0 * {counted}"
+    # With a recorded total a silent window has as many events as the guard asks for, none of them good.
+    return f"{share}\nor on () vector(1)" if slo.no_traffic == "bad" and not total else share
+
+
+def bad(slo: Slo, window: Duration, total: str) -> str:
+    """Bad events over the window; `total` is the recorded series of `events`."""
+    if is_sampled(slo):
+        return f"sum(sum_over_time({names.of(names.SAMPLE, slo.name)}[{window}]))"
+    return f"({ratio(slo, window, total)})\n* on () sum({total})"
+
+
+def surplus(slo: Slo, window: Duration, total: str) -> str | None:
+    """Events that are good or bad but not in the total, which cannot be; None where it cannot be asked."""
+    if is_sampled(slo) or not isinstance(slo.sli, EventSli):
+        return None
+    part = slo.sli.good or slo.sli.bad
+    assert part  # noqa: S101  an EventSli has one of the two
+    return f"clamp_min({part.over(window)} - on () sum({total}), 0)"
+
+
+def _total(sli: Sli, window: Duration) -> str:
+    match sli:
+        case EventSli():
+            return sli.total.over(window)
+        case CompositeSli():
+            return _weighed((part, _total(part.sli, window)) for part in sli.parts)
+    raise AssertionError(f"{type(sli).__name__} has nothing to count")  # the reader refuses such composites
+
+
+def _share(sli: Sli, window: Duration, total: str) -> str:
+    """Bad ÷ `total`; no sample where that is 0, since 0/0 would give NaN."""
+    match sli:
+        case EventSli(good=None, bad=bad_events) if bad_events:
+            return f"clamp_max(\n  ({bad_events.over(window)} or vector(0))\n  / ({total} > 0),\n  1\n)"
+        case EventSli(good=good) if good:
+            # Subtracted as whole numbers first: 1 - 95/100 would lie above 0.05.
+            return f"clamp_min(\n  {total} - ({good.over(window)} or vector(0)),\n  0\n)\n/ ({total} > 0)"
+        case CompositeSli():
+            return f"{_weighed((part, _bad(part.sli, window)) for part in sli.parts)}\n/ ({total} > 0)"
+    raise AssertionError(f"{type(sli).__name__} has nothing to count")
+
+
+def _bad(sli: SimpleSli, window: Duration) -> str:
+    total = _total(sli, window)
+    return f"({_share(sli, window, total)} * {total} or 0 * {total})"
+
+
+def _weighed(parts: Iterable[tuple[Part, str]]) -> str:
+    """The sum of what is there, each part times its weight; no sample when nothing is."""
+    terms = (
+        f'label_replace({plain(part.weight)} * {expr}, "part", "{i}", "", "")' for i, (part, expr) in enumerate(parts)
+    )
+    return "sum(\n  " + "\n  or ".join(terms) + "\n)"
+
+
+def _slice_ratio(sli: Sli, window: Duration, step: Duration) -> str:
+    """The error ratio of one slice of time."""
+    match sli:
+        case EventSli():
+            return _share(sli, window, _total(sli, window))
+        case RatioSli():
+            return _opaque(sli, window)
+        case SampleSli():
+            return f"avg_over_time(({sli.error})[{window}:{step}])"
+        case CompositeSli():
+            ratios = [(part, f"({_slice_ratio(part.sli, window, step)})") for part in sli.parts]
+            weights = [(part, f"({expr} * 0 + 1)") for part, expr in ratios]
+            return f"{_weighed(ratios)}\n/ {_weighed(weights)}"
+
+
+def _opaque(sli: RatioSli, window: Duration) -> str:
+    # NaN is not at least 0, so a ratio of nothing falls out.
+    return f"clamp(avg({sli.error.over(window)}), 0, 1) >= 0"
+
+
+def _present(sli: Sli, window: Duration) -> str:
+    """Something where the SLI has data at all, traffic or not."""
+    match sli:
+        case EventSli():
+            return sli.total.over(window)
+        case RatioSli():
+            return f"({_opaque(sli, window)})"
+        case SampleSli():
+            return f"({sli.error})"
+        case CompositeSli():
+            return _weighed((part, _present(part.sli, window)) for part in sli.parts)

@@ -8,7 +8,7 @@ alert inside the budget. A tier whose window does not fit the period is left out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from monitoring.errors import Mistake, SpecError
@@ -68,7 +68,33 @@ def burns(slo: Slo) -> tuple[Burn, ...]:
     """
     if slo.conditions is not None:
         return tuple(_asked_for(slo, condition) for condition in slo.conditions)
-    return tuple(_tier(slo, tier) for tier in TIERS if tier.name not in slo.disabled_tiers and tier.long < slo.period)
+    return tuple(_tier(slo, tier) for tier in _wanted(slo))
+
+
+def without_impossible(slo: Slo) -> tuple[Slo, tuple[Mistake, ...]]:
+    """The SLO without the alerts that `burns` would refuse, and why each was left out."""
+    refused: list[Mistake] = []
+    kept: list[Condition] = []
+    for condition in slo.conditions or ():
+        try:
+            _asked_for(slo, condition)
+            kept.append(condition)
+        except SpecError as error:
+            refused += error.mistakes
+    off: list[str] = []
+    for tier in _wanted(slo) if slo.conditions is None else ():
+        try:
+            _tier(slo, tier)
+        except SpecError as error:
+            refused += error.mistakes
+            off.append(tier.name)
+    conditions = None if slo.conditions is None else tuple(kept)
+    left = replace(slo, conditions=conditions, disabled_tiers=slo.disabled_tiers.union(off))
+    return left, tuple(replace(mistake, message=f"{mistake.message} (left out)") for mistake in refused)
+
+
+def _wanted(slo: Slo) -> list[Tier]:
+    return [tier for tier in TIERS if tier.name not in slo.disabled_tiers and tier.long < slo.period]
 
 
 def _tier(slo: Slo, tier: Tier) -> Burn:

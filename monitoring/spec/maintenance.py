@@ -133,7 +133,7 @@ def _nodes(path: Path, notes: Notes) -> tuple[Node, ...]:
 
 def _span(node: Node, index: int, known: dict[str, set[str]], notes: Notes) -> Maintenance | None:
     path, before = f"[{index}]", len(notes.mistakes)
-    written = decode(node, _Span, notes, path)
+    written = decode(node, _Span, notes, path=(index,))
     if written is None:
         return None
 

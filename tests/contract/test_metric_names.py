@@ -7,6 +7,7 @@ through the parser's tree, so a metric in a nested quantile counts as one in the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,7 +27,14 @@ from monitoring.spec.reader import load
 from tests.support.repository import SLOS
 
 OVER_COUNTERS = {"rate", "increase", "irate"}
-OVER_GAUGES = {"last_over_time", "sum_over_time", "avg_over_time", "max_over_time", "min_over_time"}
+OVER_GAUGES = {
+    "last_over_time",
+    "sum_over_time",
+    "avg_over_time",
+    "max_over_time",
+    "min_over_time",
+    "present_over_time",
+}
 ANY: tuple[str, ...] = ()
 """A label whose values are not known beforehand."""
 
@@ -72,7 +80,9 @@ RECORDED = {
 }
 PROMETHEUS = {
     "up": Series("gauge", {}),
-    "ALERTS": Series("gauge", dict.fromkeys(("alertname", "alertstate", "severity", "service", "slo_id"), ANY)),
+    "ALERTS": Series(
+        "gauge", dict.fromkeys(("alertname", "alertstate", "kind", "severity", "service", "slo_id", "tier"), ANY)
+    ),
 }
 KNOWN = MESSENGER | PROBES | RECORDED | PROMETHEUS
 TARGET_LABELS = {"job": JOBS, "instance": ANY}
@@ -92,6 +102,9 @@ def expressions() -> Iterator[tuple[str, str]]:
 def problems(use: Use) -> list[str]:
     """What is wrong with one reading of one metric."""
     selector = use.selector
+    if not selector.name:  # chosen by a pattern: any of those that match will do
+        pattern = next(m.value for m in selector.matchers if m.label == "__name__")
+        return [] if any(re.fullmatch(pattern, name) for name in KNOWN) else [f"no metric is called {pattern}"]
     series = KNOWN.get(selector.name)
     if series is None:
         return [f"{selector.name} does not exist"]
@@ -125,6 +138,7 @@ def test_every_metric_that_is_asked_for_exists_with_that_type_and_those_labels(w
         ("rate(messenger_fanout_latency_seconds[5m])", "does not exist"),
         ('rate(messenger_fanout_latency_seconds_bucket{le="0.3"}[5m])', 'has no le="0.3"'),
         ('up{job="elsewhere"}', 'has no job="elsewhere"'),
+        ('{__name__=~"slo:nothing.+"}', "no metric is called"),
     ],
 )
 def test_the_contract_itself_notices(expr: str, words: str) -> None:

@@ -35,9 +35,9 @@ from monitoring.rules.tiers import burns
 from monitoring.spec import reader
 from monitoring.spec.model import Slo
 from tests.support import monitoringconfig, slospecs
-from tests.support.prometheus import create_blocks, running_prometheus, running_shop
 from tests.support.repository import SLOS
 from tests.support.servers import eventually
+from tests.support.shop import create_blocks, running_prometheus, running_shop
 
 DIVISOR = 60
 SLICE_S, PERIOD_S = 5, 7 * 86400 // DIVISOR

@@ -50,3 +50,8 @@ def test_every_annotation_tier_and_recorded_series_is_documented() -> None:
 def test_every_slo_and_alert_is_documented() -> None:
     for alert in ALERTS:
         assert f"`{alert.alert}`" in PAGE, f"docs/slos.md does not list {alert.alert}"
+
+
+def test_every_key_of_the_receivers_is_documented() -> None:
+    for key in config.Receivers.__struct_fields__:
+        assert f"`{key}`" in PAGE, f"docs/slos.md does not explain {key}"

@@ -79,6 +79,7 @@ def test_check_names_what_is_stale_missing_and_orphan(config: Path) -> None:
     assert told == {
         "prometheus.yml": "stale",
         "alertmanager.yml": "missing",
+        "routes.md": "stale",
         MANIFEST: "stale",
         "slo-payment.yml": "missing",
         "slo-checkout.yml": "orphan",
@@ -92,7 +93,8 @@ def test_generate_removes_its_own_orphans_and_nothing_else(config: Path) -> None
         slospecs.SERVICE + "---\n" + slospecs.changed("name: checkout\n  display", "name: payment\n  display")
     )
     assert run("generate", config).exit_code == 0
-    assert sorted(p.name for p in rules.iterdir()) == ["by-hand.yml", "slo-payment.yml", "watchdog.yml"]
+    kept = ["by-hand.yml", "slo-data.yml", "slo-payment.yml", "watchdog.yml"]
+    assert sorted(p.name for p in rules.iterdir()) == kept
     assert run("check", config).exit_code == 0
 
 

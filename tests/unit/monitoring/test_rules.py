@@ -34,7 +34,7 @@ def scaled(divisor: int, scrape_s: int = 5) -> Profile:
 def test_an_slo_has_one_alert_a_tier_and_the_direct_one(tmp_path: Path) -> None:
     alerts = [rule for rule in slo_file(slospecs.slo(tmp_path), PRODUCTION).rules() if isinstance(rule, Alert)]
     assert [(a.alert, a.labels["severity"], a.labels["kind"], a.labels.get("tier")) for a in alerts] == [
-        ("CheckoutThreshold", "page", "threshold", None),
+        ("CheckoutThreshold", "page", "threshold", "threshold"),
         ("CheckoutBudgetBurn", "page", "burnrate", "page-quick"),
         ("CheckoutBudgetBurn", "page", "burnrate", "page-slow"),
         ("CheckoutBudgetBurn", "ticket", "burnrate", "ticket-quick"),
