@@ -77,12 +77,12 @@ def ratio(slo: Slo, window: Duration, total: str = "") -> str:
         return f"sum(sum_over_time({recorded})) / sum(count_over_time({recorded}))"
     if isinstance(slo.sli, RatioSli):
         return _opaque(slo.sli, window)
+    if slo.no_traffic == "bad":
+        # Of the raw total: the recorded one has as many events in a silent window as the guard asks for.
+        return f"{_share(slo.sli, window, _total(slo.sli, window))}\nor on () vector(1)"
     counted = f"sum({total})" if total else _total(slo.sli, window)
     share = _share(slo.sli, window, counted)
-    if slo.no_traffic == "good":
-        return f"{share}\nor on () 0 * {counted}"
-    # With a recorded total a silent window has as many events as the guard asks for, none of them good.
-    return f"{share}\nor on () vector(1)" if slo.no_traffic == "bad" and not total else share
+    return f"{share}\nor on () 0 * {counted}" if slo.no_traffic == "good" else share
 
 
 def bad(slo: Slo, window: Duration, total: str) -> str:
