@@ -185,6 +185,16 @@ class TestBackfill:
         assert "there is no raw data" in done.output
 
 
+class TestTheRecordedSlices:
+    def test_after_a_restart_nothing_is_bad_that_was_not_counted(self, world: World) -> None:
+        """The first evaluation finds slices from before it by look-back, but no events of its own yet."""
+        errors, events = (
+            [point.at for point in world.raw(name, world.start, time.time())[0].points]
+            for name in (names.SLICE_ERRORS, names.SLICE_EVENTS)
+        )
+        assert errors == events
+
+
 class TestGate:
     def test_an_overspent_budget_closes_it(self, world: World) -> None:
         """46 s of outage in 2.8 h at 99 % spend nearly half of the budget."""
