@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,24 @@ from monitoring import promql
 from monitoring.backtest.simulate import questions
 from monitoring.errors import PromqlError
 from monitoring.maths.durations import Duration
+from monitoring.prometheus.read import while_scraped
+from monitoring.rules import names
 from monitoring.rules.build import slo_file
-from monitoring.rules.inline import Recorded, inlined
+from monitoring.rules.inline import Recorded, inlined, recorded
 from monitoring.rules.model import Recording
 from monitoring.rules.profile import Profile
+from monitoring.spec.model import (
+    WINDOW,
+    CompositeSli,
+    EventSli,
+    NoTraffic,
+    Part,
+    Query,
+    RatioSli,
+    SampleSli,
+    Sli,
+    Slices,
+)
 from monitoring.spec.reader import load
 from tests.support import slospecs
 from tests.support.binaries import require
@@ -86,3 +102,36 @@ def test_a_step_is_a_share_of_the_short_window_but_never_finer_than_the_group(tm
     slo = slospecs.slo(tmp_path)
     steps = {q.tier: int(q.step) for q in questions(slo, slo_file(slo, PROFILE).groups, PROFILE, None)}
     assert steps == {"page-quick": 15, "page-slow": 90, "ticket-quick": 360, "ticket-slow": 1080, "threshold": 15}
+
+
+TOTAL, OK = (Query(f"sum(increase({name}[{WINDOW}]))", (promql.Selector(name),)) for name in ("t_total", "ok_total"))
+EVENTS = EventSli(TOTAL, good=OK)
+SLIS: dict[str, Sli] = {
+    "events": EVENTS,
+    "ratio": RatioSli(Query(f"avg(avg_over_time(r[{WINDOW}]))", (promql.Selector("r"),))),
+    "samples": SampleSli("1 - avg(g)", (promql.Selector("g"),)),
+    "composite": CompositeSli(tuple(Part(name, Decimal(1), Decimal("0.9"), EVENTS) for name in ("a", "b"))),
+}
+
+
+@pytest.mark.parametrize("kind", SLIS)
+@pytest.mark.parametrize("slices", [None, Slices(Duration(300)), Slices(Duration(300), Decimal("0.9"))])
+@pytest.mark.parametrize("no_traffic", ["ignore", "good", "bad"])
+def test_every_kind_of_slo_is_left_with_raw_metrics_only(
+    tmp_path: Path, kind: str, slices: Slices | None, no_traffic: NoTraffic
+) -> None:
+    """Where silence is bad, `up` says whether Prometheus was there to hear it."""
+    slo = dataclasses.replace(
+        slospecs.slo(tmp_path), sli=SLIS[kind], slices=slices, no_traffic=no_traffic, threshold_window=None
+    )
+    groups = slo_file(slo, PROFILE).groups
+    exprs = [question.expr for question in questions(slo, groups, PROFILE, None)]
+    exprs += [
+        while_scraped(slo, inlined(names.of(name, slo.name), recorded(groups)), Duration(300))
+        for name in (names.SLICE_ERRORS, names.SLICE_EVENTS)
+    ]
+    assert len(exprs) == 6
+    heard = {"up"} if no_traffic == "bad" else set()
+    read = [{use.selector.name for use in promql.uses(expr)} for expr in exprs]
+    assert set.union(*read) == {selector.name for selector in slo.selectors} | heard
+    assert all(heard < one for one in read)
