@@ -19,7 +19,7 @@ from monitoring.promql import Selector
 LOOKBACK_MS = 300_000
 """An instant vector takes the last sample that is no older than this."""
 
-STALE = math.nan
+ENDED = math.nan
 """As a value: the series ended here. Prometheus tells its marker from other NaN; here there are no others."""
 
 EXTRAPOLATION_LIMIT = 1.1

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitoring.errors import OpaqueError
-from monitoring.oracle.simulate import Condition, Timeline, conditions, simulate
+from monitoring.oracle.data import simulate_data
+from monitoring.oracle.simulate import FRESH_WINDOW, Condition, Timeline, conditions, simulate
 from monitoring.proofs.scale import Scale
 from monitoring.proofs.stimulus import Phase, SeriesId, Stimulus, samples
 from monitoring.proofs.values import Values
@@ -67,7 +68,10 @@ def _case(scale: Scale, story: _Story) -> Case:
         traffic = story.build(events)
         scrapes = story.scrapes or max(map(len, traffic.values())) - 1
         evaluations = range(0, scrapes * scrape_s + 1, step_s)
-        timelines = simulate(scale.slo, scale.profile, samples(traffic, scrape_s), [at * 1000 for at in evaluations])
+        moments, series = [at * 1000 for at in evaluations], samples(traffic, scrape_s)
+        timelines = dict(simulate(scale.slo, scale.profile, series, moments))
+        if scale.has_data_alerts:
+            timelines |= simulate_data(scale.slo, scale.profile, series, moments)
         if not any(timeline.doubtful_ms for timeline in timelines.values()):
             fault_s = (story.fault[0] * scrape_s, story.fault[1] * scrape_s) if story.fault else None
             return Case(story.name, traffic, evaluations, timelines, fault_s)
@@ -107,8 +111,12 @@ def _others(scale: Scale, stimulus: Stimulus, every: tuple[Condition, ...]) -> I
 
     yield told("healthy, and a steady trickle of errors inside the budget", healthy, (_SHORT, 1, below))
     yield told("no traffic, then some, then none", (_SHORT, 0, 0), healthy, (_SHORT, 0, 0))
-    yield _Story("absent from the start", lambda _: {}, scrapes=_SHORT)
-    yield _Story("the series end", lambda events: _ended(_traffic(stimulus, healthy)(events)), scrapes=2 * _SHORT)
+    # Data that is missing is told after an hour of nothing, and another hour of waiting.
+    hour = scale.scrapes(scale.profile.window(FRESH_WINDOW)) if scale.has_data_alerts else 0
+    yield _Story("absent from the start", lambda _: {}, scrapes=_SHORT + hour)
+    yield _Story(
+        "the series end", lambda events: _ended(_traffic(stimulus, healthy)(events)), scrapes=2 * (_SHORT + hour)
+    )
     if not stimulus.levels:
         yield _Story("counters start again at zero", _restarted(stimulus, [healthy], [healthy]))
         yield _Story(
@@ -117,6 +125,9 @@ def _others(scale: Scale, stimulus: Stimulus, every: tuple[Condition, ...]) -> I
         )
     if set(stimulus.bad) != set(stimulus.series):
         yield _Story("only bad events exist", lambda events: _only_bad(stimulus, events))
+    if set(stimulus.bad) < set(stimulus.good):
+        twice = {one: n if one in stimulus.bad else 2 * n for one, n in stimulus.good.items()}
+        yield _Story("more good events than events", _traffic(replace(stimulus, good=twice), healthy))
     yield at_low_traffic("one failure at low traffic", Phase(1, 0, 1))
     yield at_low_traffic(f"{lone + 1} failures in a row at low traffic", Phase(lone + 1, 0, 1), *quiet)
     flaps = [(flap, _MORE, 1.0), (flap, 1.0, 0.0)] * _FLAPS

@@ -89,7 +89,7 @@ def report(outcome: Outcome) -> Iterator[str]:
     )
     for case in proof.cases:
         for timeline in case.timelines.values():
-            yield f"  {timeline.condition.name:<14} {_told(case, timeline):<52} {case.name}"
+            yield f"  {timeline.condition.name:<18} {_told(case, timeline):<52} {case.name}"
     if not outcome.proven:
         yield outcome.output
 

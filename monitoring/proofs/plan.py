@@ -8,17 +8,19 @@ whole story the number of evaluations at which it fires: so no alert fires in be
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monitoring.errors import OpaqueError
 from monitoring.generatedyaml import dump, made_from
+from monitoring.oracle.data import ABSENT, IMPLAUSIBLE, STALE
 from monitoring.oracle.simulate import THRESHOLD, Condition, Timeline
 from monitoring.promql import Matcher, Selector
 from monitoring.proofs.cases import Case, cases
 from monitoring.proofs.promtool import Expected, UnitTest, unit_tests
 from monitoring.proofs.scale import Scale, scales
 from monitoring.proofs.stimulus import find
+from monitoring.rules import data
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
 from monitoring.rules.profile import Profile
@@ -74,10 +76,14 @@ def proofs(slo: Slo, profile: Profile, *, full: bool = False) -> tuple[Proof, ..
     Only the links of `profile` are used; each scale has its own rhythm. `full`: windows as they are.
     """
     stimulus = find(slo)
-    return tuple(
-        Proof(slo, scale, slo_file(scale.slo, scale.profile), cases(scale, stimulus))
-        for scale in scales(slo, profile, full=full)
-    )
+    return tuple(Proof(slo, scale, _rules(scale), cases(scale, stimulus)) for scale in scales(slo, profile, full=full))
+
+
+def _rules(scale: Scale) -> RuleFile:
+    rules = slo_file(scale.slo, scale.profile)
+    if not scale.has_data_alerts:
+        return rules
+    return replace(rules, groups=(*rules.groups, *data.rule_file([scale.slo], scale.profile).groups))
 
 
 def proof_files(slo: Slo, profile: Profile) -> dict[str, bytes]:
@@ -93,13 +99,17 @@ def proof_files(slo: Slo, profile: Profile) -> dict[str, bytes]:
 
 def firing(slo: Slo, condition: Condition) -> Selector:
     """The series that Prometheus keeps while an alert fires."""
-    texts = {"page": slo.texts.page_labels, "ticket": slo.texts.ticket_labels}.get(condition.severity, {})
-    which = ("kind", "threshold") if condition.name == THRESHOLD else ("tier", condition.name)
+    texts = dict({"page": slo.texts.page_labels, "ticket": slo.texts.ticket_labels}.get(condition.severity, {}))
+    which = {"tier": condition.name}
+    if condition.name == THRESHOLD:
+        which = {"kind": "threshold"}
+    elif condition.name in (ABSENT, STALE, IMPLAUSIBLE):
+        which, texts = {"kind": "data", "alertname": condition.name}, {}
     labels = {
         "alertstate": "firing",
         "slo_id": slo.name,
         "service": slo.service.name,
-        which[0]: which[1],
+        **which,
         "severity": texts.get("severity", condition.severity),
     }
     return Selector("ALERTS", tuple(Matcher(label, "=", value) for label, value in labels.items()))

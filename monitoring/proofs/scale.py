@@ -18,7 +18,9 @@ from monitoring.rules.profile import MIN_SCRAPES, Profile
 from monitoring.rules.tiers import Burn, burns
 from monitoring.spec.model import Slo
 
-_HOURS = Duration.parse("6h")
+HOURS, DAYS = "hours", "days"
+
+_LONGEST = Duration.parse("6h")
 """Alerts whose long window is at most this are proven together."""
 
 _MOST_SCRAPES = 9000
@@ -37,6 +39,11 @@ class Scale:
     name: str
     slo: Slo
     profile: Profile
+
+    @property
+    def has_data_alerts(self) -> bool:
+        """Whether the alerts about missing data are proven too; they are the same on every scale."""
+        return self.name == HOURS
 
     def scrapes(self, window: Duration) -> int:
         """How many scrapes a window on this scale holds."""
@@ -57,8 +64,8 @@ def scales(slo: Slo, profile: Profile, *, full: bool = False) -> tuple[Scale, ..
     found = [
         Scale(name, part, _profile(part, profile, full))
         for name, part in (
-            ("hours", _only(slo, lambda burn: burn.long <= _HOURS)),
-            ("days", replace(_only(slo, lambda burn: burn.long > _HOURS), threshold_window=None)),
+            (HOURS, _only(slo, lambda burn: burn.long <= _LONGEST)),
+            (DAYS, replace(_only(slo, lambda burn: burn.long > _LONGEST), threshold_window=None)),
         )
         if burns(part) or part.threshold_window
     ]

@@ -43,7 +43,7 @@ def window_rules(slo: Slo, windows: Iterable[Duration], counted: Iterable[Durati
     for window in sorted({*windows, *counted}):
         total = ""
         if window in with_counts:
-            total = names.of(names.events_increase(window), slo.name)
+            total = names.just(names.events_increase(window), slo.name)
             rules.append(Recording(names.events_increase(window), sli.events(slo, window), labels(slo)))
         rules.append(Recording(names.errors_ratio(window), sli.ratio(slo, window, total), labels(slo)))
     return tuple(rules)
@@ -55,7 +55,7 @@ def period_rules(slo: Slo, profile: Profile, spans: Sequence[Span]) -> tuple[Rec
     `spans` are the SLO's maintenance; with any, the ratio without leaving it out is recorded too.
     """
     slice_ = profile.window(SLICE)
-    events = names.of(names.SLICE_EVENTS, slo.name)
+    events = names.just(names.SLICE_EVENTS, slo.name)
     errors = f"{sli.bad(slo, slice_, events)}\nor on () 0 * sum({events})"
     surplus = sli.surplus(slo, slice_, events)
     unadjusted = [Recording(names.PERIOD_RATIO_UNADJUSTED, _period_ratio(slo, profile, ()), labels(slo))]

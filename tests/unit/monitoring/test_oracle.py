@@ -12,8 +12,9 @@ import pytest
 from monitoring.errors import PromqlError
 from monitoring.maths import burn
 from monitoring.maths.durations import Duration
+from monitoring.oracle.data import ABSENT, IMPLAUSIBLE, STALE, simulate_data
 from monitoring.oracle.query import value_of
-from monitoring.oracle.samples import STALE, Series, Store
+from monitoring.oracle.samples import ENDED, Series, Store
 from monitoring.oracle.simulate import conditions, simulate
 from monitoring.oracle.slis import Reading, measure, read
 from monitoring.promql import Matcher, Selector
@@ -47,7 +48,7 @@ def given(slo: Slo, *series: Series, at_ms: int, window_s: int = 60) -> Reading:
         pytest.param(scraped(2, 12, 22, 32), -9_000, 30_000, 32, id="no further back than to zero"),
         pytest.param(scraped(5, 15, 3, 13), 0, 30_000, 23, id="a reset"),
         pytest.param(scraped(5), 0, 30_000, None, id="one sample is not enough"),
-        pytest.param(scraped(0, 10, STALE, 40), 0, 30_000, 40, id="a marker of staleness is no sample"),
+        pytest.param(scraped(0, 10, ENDED, 40), 0, 30_000, 40, id="a marker of staleness is no sample"),
         pytest.param(scraped(7, 7, 7), 0, 20_000, 0, id="nothing happened"),
     ],
 )
@@ -56,7 +57,7 @@ def test_increase_is_prometheus_own(series: Series, start_ms: int, end_ms: int, 
 
 
 def test_an_instant_vector_looks_back_five_minutes_and_stops_where_a_series_ended() -> None:
-    lone, ended = scraped(3), scraped(3, STALE)
+    lone, ended = scraped(3), scraped(3, ENDED)
     assert (lone.at(5 * MINUTE), lone.at(5 * MINUTE + 1), lone.at(-1)) == (3, None, None)
     assert (ended.at(9_999), ended.at(10_000)) == (3, None)
 
@@ -190,6 +191,32 @@ def _detect_s(slo: Slo, threshold: float, long_s: int, share: Decimal) -> float 
     factor = Decimal(str(threshold)) / burn.error_budget(slo.target)
     found = burn.time_to_detect_s(factor, slo.target, long_s, share)
     return None if found is None else float(found)
+
+
+class TestMissingData:
+    """An SLO without data looks healthy, so its absence is told: windows of 48 s, slices of 4 s on this scale."""
+
+    SLO_BY_GOOD = EventSli(total=increase("owed_total"), good=increase("came_total"))
+
+    def told(self, folder: Path, *series: Series, until_s: int = 200, **more: bool) -> dict[str, tuple[object, ...]]:
+        slo = replace(slospecs.slo(folder), sli=self.SLO_BY_GOOD, **more)  # type: ignore[arg-type]
+        timelines = simulate_data(slo, PROFILE, series, range(0, until_s * 1000, 1000))
+        return {name: timeline.intervals for name, timeline in timelines.items() if timeline.intervals}
+
+    def test_nothing_at_all_is_absent_after_an_hour(self, tmp_path: Path) -> None:
+        assert self.told(tmp_path) == {ABSENT: ((48_000, None),)}
+        assert self.told(tmp_path, alert_when_no_data=False) == {}
+
+    def test_what_stops_is_stale_and_then_absent(self, tmp_path: Path) -> None:
+        """Of 33 scrapes the last slice that holds two ends at 35 s."""
+        series = scraped(*range(33), name="owed_total", every_ms=1000)
+        assert self.told(tmp_path, series) == {STALE: ((48_000, 84_000),), ABSENT: ((132_000, None),)}
+
+    def test_more_good_events_than_events_are_implausible(self, tmp_path: Path) -> None:
+        owed = scraped(*range(0, 2000, 10), name="owed_total", every_ms=1000)
+        came = scraped(*range(0, 2400, 12), name="came_total", every_ms=1000)
+        assert self.told(tmp_path, owed, came) == {IMPLAUSIBLE: ((1_000, None),)}
+        assert self.told(tmp_path, owed, owed) == {}
 
 
 def test_a_for_is_waited_for(tmp_path: Path) -> None:
