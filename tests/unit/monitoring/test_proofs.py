@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from monitoring.rules.profile import Profile
 from monitoring.spec.extensions import TIER_NAMES
 from monitoring.spec.model import WINDOW, CompositeSli, EventSli, Part, Query, RatioSli, SampleSli, Sli, Slo
 from tests.support import slospecs
+from tests.support.repository import ROOT
 
 PROFILE = Profile(Duration(15), Duration(15), 1, "https://runbooks.test/", "https://boards.test/")
 
@@ -185,3 +187,11 @@ def test_files_are_the_same_every_time_and_name_every_label_of_an_alert(slo: Slo
     asked = [one for test in tests["tests"] for one in test["promql_expr_test"] if wanted in one["expr"]]
     assert {one["eval_time"] for one in asked}
     assert tests["rule_files"] == ["slo-checkout.hours.rules.yml"]
+
+
+def test_every_story_is_documented(slo: Slo) -> None:
+    page = (ROOT / "docs/proofs.md").read_text()
+    two_metrics = replace(slo, sli=events("seconds_count", good='seconds_bucket{le="0.25"}'))
+    names = {re.sub(r"^\d+ ", "N ", case.name) for proof in proofs(two_metrics, PROFILE) for case in proof.cases}
+    told = set(re.findall(r"`([^`]+)`", page[page.index("## The stories") : page.index("## Scales")]))
+    assert names == {name for name in told if " " in name}
