@@ -160,7 +160,7 @@ def _condition(place: Place, name: str, severity: str, window: Window, period: D
     if short >= long:
         place.at("shortWindow").error(f"expected less than the long window of {long}, found {short}")
     try:
-        factor = burn_factor(window.error_budget_percent.scaleb(-2), long, period)
+        factor = burn_factor(window.error_budget_percent.scaleb(-2), int(long), int(period))
     except OutOfRangeError as error:
         place.error(str(error))
         return None
