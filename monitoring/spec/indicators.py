@@ -163,6 +163,9 @@ def of_threshold(asked: Asked, threshold: Threshold, native_histogram: bool) -> 
         asked.place.error(str(error))
         return None
     operand = text if selector else f"({text})"
+    if queries.may_be_nan(asked.written.tree):
+        # NaN would miss no objective; it says that there was nothing to judge, and so must be no sample.
+        operand = f"({operand} >= -Inf)"
     return SampleSli(f"avg({operand} {_BEYOND[op]} bool {plain(value)})", asked.written.selectors)
 
 

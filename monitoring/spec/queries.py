@@ -132,6 +132,15 @@ def moment(written: Written) -> str:
     return written.text
 
 
+def may_be_nan(tree: Any) -> bool:
+    """Whether a query can give NaN where there is nothing to divide or to take a quantile of."""
+    return any(
+        (isinstance(node, pp.BinaryExpr) and str(node.op) in ("/", "%"))
+        or (isinstance(node, pp.Call) and ("quantile" in node.func.name or node.func.name == "histogram_fraction"))
+        for node in _all(tree)
+    )
+
+
 def label_free(text: str, tree: Any) -> str:
     """A query's text, averaged when it may give several series."""
     return f"avg({text})" if _has_labels(tree) else text

@@ -37,6 +37,8 @@ def build(library: Library, document: SloDocument, place: Place) -> Made:
         document.metadata.annotations, lambda key, message: place.at("metadata", "annotations", key).error(message)
     )
     alerting = alerts.read(library, spec.alert_policies, here.at("alertPolicies")) if spec.alert_policies else None
+    if spec.budgeting_method is None:
+        here.doubt("the field 'budgetingMethod' is missing; without it Occurrences are counted")
     period = windows.period(here.at("timeWindow"), spec.time_window)
     base = basis(library, place, document.metadata, spec.service, spec.description, extras, period)
     if not spec.objectives:
@@ -159,7 +161,7 @@ def _composite(library: Library, document: SloDocument, here: Place, base: Slo, 
             place.at("compositeWeight").error(f"expected a weight above 0, found {weight}")
             return None
         slices.append(_slices(place, spec.budgeting_method, objective, base))
-        if spec.budgeting_method == "Occurrences" and sli is not None and not isinstance(sli, EventSli):
+        if spec.budgeting_method in ("Occurrences", None) and sli is not None and not isinstance(sli, EventSli):
             place.error("a composite that counts occurrences needs events to count; use Timeslices for this indicator")
         if sli is not None and goal is not None:
             name = objective.display_name or (found[0].metadata.name if found else "") or str(i + 1)
@@ -229,9 +231,9 @@ def percentage(place: Place, percent: Decimal) -> Decimal | None:
     return percent.scaleb(-2)
 
 
-def _slices(place: Place, method: str, objective: Objective, base: Slo) -> Slices | None:
+def _slices(place: Place, method: str | None, objective: Objective, base: Slo) -> Slices | None:
     share, length = objective.time_slice_target, objective.time_slice_window
-    if method == "Occurrences":
+    if method in ("Occurrences", None):
         if share is not None or length is not None:
             place.warn("timeSliceTarget and timeSliceWindow have no effect with Occurrences")
         return None

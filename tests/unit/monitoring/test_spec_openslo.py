@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -78,78 +79,83 @@ def queries(sli: SimpleSli | CompositeSli) -> tuple[str | None, ...]:
 # --- indicators
 
 
-@pytest.mark.parametrize(
-    ("spec", "kind", "expected"),
-    [
+SLI_CASES: list[tuple[str, type[SimpleSli], tuple[str | None, ...]]] = [
+    (
+        raw("up", "success"),
+        EventSli,
+        ("sum(count_over_time(up[$window]))", "sum(sum_over_time(up[$window]))", None),
+    ),
+    (
+        raw('probe_failed{job="x"}', "failure"),
+        EventSli,
         (
-            raw("up", "success"),
-            EventSli,
-            ("sum(count_over_time(up[$window]))", "sum(sum_over_time(up[$window]))", None),
+            'sum(count_over_time(probe_failed{job="x"}[$window]))',
+            None,
+            'sum(sum_over_time(probe_failed{job="x"}[$window]))',
         ),
+    ),
+    (
+        raw("sum(rate(a_total[5m])) / sum(rate(b_total[5m]))", "failure"),
+        RatioSli,
+        ("sum(rate(a_total[$window])) / sum(rate(b_total[$window]))",),
+    ),
+    (
+        raw("avg(avg_over_time(r[5m]))", "success"),
+        RatioSli,
+        ("1 - (avg(avg_over_time(r[$window])))",),
+    ),
+    (raw("a / b", "success"), SampleSli, ("1 - (avg(a / b))",)),
+    (raw("sum(a) / sum(b)", "failure"), SampleSli, ("sum(a) / sum(b)",)),
+    (threshold("temperature", "lt", "30"), SampleSli, ("avg(temperature >= bool 30)",)),
+    (threshold("temperature", "lte", "30"), SampleSli, ("avg(temperature > bool 30)",)),
+    (threshold("free_ratio", "gt", "0.10"), SampleSli, ("avg(free_ratio <= bool 0.1)",)),
+    (threshold("free_ratio", "gte", "-1"), SampleSli, ("avg(free_ratio < bool -1)",)),
+    (
+        threshold("max(lag_seconds)", "lt", "5"),
+        SampleSli,
+        ("avg((max(lag_seconds)) >= bool 5)",),
+    ),
+    (
+        threshold("histogram_quantile(0.99, rate(d_bucket[5m]))", "lte", "0.5"),
+        SampleSli,
+        ("avg(((histogram_quantile(0.99, rate(d_bucket[5m]))) >= -Inf) > bool 0.5)",),
+    ),
+    (
+        threshold("sum(min_over_time(lag[2m]))", "lt", "5"),
+        SampleSli,
+        ("avg((sum(min_over_time(lag[2m]))) >= bool 5)",),
+    ),
+    (
+        threshold('d_seconds_bucket{job="x"}', "lte", "0.25"),
+        EventSli,
         (
-            raw('probe_failed{job="x"}', "failure"),
-            EventSli,
-            (
-                'sum(count_over_time(probe_failed{job="x"}[$window]))',
-                None,
-                'sum(sum_over_time(probe_failed{job="x"}[$window]))',
-            ),
+            'sum(increase(d_seconds_bucket{job="x",le="+Inf"}[$window]))',
+            'sum(increase(d_seconds_bucket{job="x",le="0.25"}[$window]))',
+            None,
         ),
+    ),
+    (
+        threshold("d_seconds_bucket", "gt", "2"),
+        EventSli,
         (
-            raw("sum(rate(a_total[5m])) / sum(rate(b_total[5m]))", "failure"),
-            RatioSli,
-            ("sum(rate(a_total[$window])) / sum(rate(b_total[$window]))",),
+            'sum(increase(d_seconds_bucket{le="+Inf"}[$window]))',
+            None,
+            'sum(increase(d_seconds_bucket{le=~"2|2\\\\.0"}[$window]))',
         ),
+    ),
+    (
+        threshold("d_bytes_bucket", "lt", "2500000"),
+        EventSli,
         (
-            raw("avg(avg_over_time(r[5m]))", "success"),
-            RatioSli,
-            ("1 - (avg(avg_over_time(r[$window])))",),
+            'sum(increase(d_bytes_bucket{le="+Inf"}[$window]))',
+            'sum(increase(d_bytes_bucket{le=~"2500000|2500000\\\\.0|2\\\\.5e\\\\+06"}[$window]))',
+            None,
         ),
-        (raw("a / b", "success"), SampleSli, ("1 - (avg(a / b))",)),
-        (raw("sum(a) / sum(b)", "failure"), SampleSli, ("sum(a) / sum(b)",)),
-        (threshold("temperature", "lt", "30"), SampleSli, ("avg(temperature >= bool 30)",)),
-        (threshold("temperature", "lte", "30"), SampleSli, ("avg(temperature > bool 30)",)),
-        (threshold("free_ratio", "gt", "0.10"), SampleSli, ("avg(free_ratio <= bool 0.1)",)),
-        (threshold("free_ratio", "gte", "-1"), SampleSli, ("avg(free_ratio < bool -1)",)),
-        (
-            threshold("max(lag_seconds)", "lt", "5"),
-            SampleSli,
-            ("avg((max(lag_seconds)) >= bool 5)",),
-        ),
-        (
-            threshold("sum(min_over_time(lag[2m]))", "lt", "5"),
-            SampleSli,
-            ("avg((sum(min_over_time(lag[2m]))) >= bool 5)",),
-        ),
-        (
-            threshold('d_seconds_bucket{job="x"}', "lte", "0.25"),
-            EventSli,
-            (
-                'sum(increase(d_seconds_bucket{job="x",le="+Inf"}[$window]))',
-                'sum(increase(d_seconds_bucket{job="x",le="0.25"}[$window]))',
-                None,
-            ),
-        ),
-        (
-            threshold("d_seconds_bucket", "gt", "2"),
-            EventSli,
-            (
-                'sum(increase(d_seconds_bucket{le="+Inf"}[$window]))',
-                None,
-                'sum(increase(d_seconds_bucket{le=~"2|2\\\\.0"}[$window]))',
-            ),
-        ),
-        (
-            threshold("d_bytes_bucket", "lt", "2500000"),
-            EventSli,
-            (
-                'sum(increase(d_bytes_bucket{le="+Inf"}[$window]))',
-                'sum(increase(d_bytes_bucket{le=~"2500000|2500000\\\\.0|2\\\\.5e\\\\+06"}[$window]))',
-                None,
-            ),
-        ),
-    ],
-)
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "kind", "expected"), SLI_CASES)
 def test_an_indicator_becomes_an_sli(
     tmp_path: Path, spec: str, kind: type[SimpleSli], expected: tuple[str | None, ...]
 ) -> None:
@@ -657,6 +663,25 @@ def test_leniently_doubts_are_warnings(tmp_path: Path) -> None:
         slospecs.line_of(path, "- duration: 1m"),
     ]
     assert len(refusals(tmp_path, spec)) == 2
+
+
+def test_leniently_a_missing_method_counts_occurrences(tmp_path: Path) -> None:
+    spec = slospecs.changed("  budgetingMethod: Occurrences\n", "")
+    assert one(tmp_path, spec, strict=False).slices is None
+    assert "the field 'budgetingMethod' is missing" in refusals(tmp_path, spec)[0]
+
+
+def test_prometheus_takes_every_query_that_is_made(tmp_path: Path) -> None:
+    native = threshold("d_seconds", "lt", "0.25").replace(
+        "monitoring/threshold-window: 2m", 'monitoring/native-histogram: "true"'
+    )
+    specs = [native, *(case[0] for case in SLI_CASES)]
+    made = [query for spec in specs for query in queries(one(tmp_path, spec).sli) if query]
+    rules = [{"record": f"made:{i}", "expr": expr.replace("$window", "5m")} for i, expr in enumerate(made)]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "made", "rules": rules}]}))
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+    assert f"{len(rules)} rules found" in done.stdout, done.stderr
 
 
 def test_leniently_a_missing_window_is_thirty_days(tmp_path: Path) -> None:
