@@ -106,12 +106,15 @@ class Notes:
         """Note one mistake at a line of this file."""
         self.mistakes.append(Mistake(self.file, line, message))
 
-    def doubt(self, line: int, message: str) -> None:
-        """Note what may not be meant as it is read: a mistake if strict, else a warning."""
+    def doubt(self, line: int, message: str, otherwise: str = "") -> None:
+        """Note what may not be meant as it is read: a mistake if strict, else a warning.
+
+        `otherwise` is what is done about it when it is no mistake.
+        """
         if self.strict:
             self.add(line, f"{message} (doubtful: --lenient only warns)")
         else:
-            self.warn(line, message)
+            self.warn(line, f"{message}; {otherwise}" if otherwise else message)
 
     def warn(self, line: int, message: str) -> None:
         """Note something worth knowing."""
@@ -143,9 +146,9 @@ class Place:
         """A mistake here."""
         self.notes.add(self.line, self._told(message))
 
-    def doubt(self, message: str) -> None:
-        """A mistake here if strict, else a warning."""
-        self.notes.doubt(self.line, self._told(message))
+    def doubt(self, message: str, otherwise: str = "") -> None:
+        """A mistake here if strict, else a warning that says what is done `otherwise`."""
+        self.notes.doubt(self.line, self._told(message), otherwise)
 
     def warn(self, message: str) -> None:
         """A warning here."""

@@ -119,7 +119,7 @@ def _sli(spec: SloSpec, objective: Objective, here: Place, spot: Place) -> Simpl
 
 def _ask(place: Place, query: Query) -> Asked | None:
     if query.query_type.lower() != "promql":
-        place.at("queryType").doubt(f"expected promql, found {query.query_type!r}; the SLO is left out")
+        place.at("queryType").doubt(f"expected promql, found {query.query_type!r}", "the SLO is left out")
         return None
     return indicators.ask(place.at("query"), query.query)
 

@@ -38,7 +38,7 @@ def build(library: Library, document: SloDocument, place: Place) -> Made:
     )
     alerting = alerts.read(library, spec.alert_policies, here.at("alertPolicies")) if spec.alert_policies else None
     if spec.budgeting_method is None:
-        here.doubt("the field 'budgetingMethod' is missing; without it Occurrences are counted")
+        here.doubt("the field 'budgetingMethod' is missing", "Occurrences are counted")
     period = windows.period(here.at("timeWindow"), spec.time_window)
     base = basis(library, place, document.metadata, spec.service, spec.description, extras, period)
     if not spec.objectives:

@@ -641,11 +641,12 @@ DATADOG = slospecs.SLO.replace("Prometheus", "Datadog").replace("query: orders_t
 def test_another_language_is_refused_and_leniently_left_out(tmp_path: Path) -> None:
     (message,) = refusals(tmp_path, DATADOG)
     assert message.startswith("27: spec.indicator.spec.ratioMetric.total.metricSource.spec.query: ")
-    assert "a query of the type Datadog must be PromQL" in message
+    assert "no PromQL, which a query of the type Datadog must be: unexpected character" in message
     assert message.endswith("(doubtful: --lenient only warns)")
     specs = read(tmp_path, DATADOG, strict=False)
     assert specs.slos == ()
     assert [warning.line for warning in specs.warnings] == [27]
+    assert str(specs.warnings[0]).endswith("; the SLO is left out")
 
 
 def test_a_broken_query_of_prometheus_is_never_left_out(tmp_path: Path) -> None:
