@@ -61,12 +61,12 @@ class Threshold:
     value: Decimal | None
 
 
-def ask(place: Place, text: str) -> Asked | None:
-    """Read a query that must be PromQL; None when refused."""
+def ask(place: Place, text: str, kind: str = "Prometheus") -> Asked | None:
+    """Read a query of a source of this type; None when refused, or doubted since it is no PromQL."""
     try:
         return Asked(queries.read(text), place)
     except PromqlError as error:
-        place.error(str(error))
+        _foreign(place, kind, f"no PromQL, which a query of the type {kind} must be: {error}")
         return None
 
 
@@ -191,10 +191,8 @@ def _asked(library: Library, metric: Metric, place: Place) -> Asked | None:
         found = ", ".join(source.spec) or "nothing"
         _foreign(here.at("spec"), kind, f"expected a query in PromQL under 'query', found {found} of the type {kind}")
         return None
-    try:
-        asked = Asked(queries.read(query.text), here.at("spec", field))
-    except PromqlError as error:
-        _foreign(here.at("spec", field), kind, f"no PromQL, which a query of the type {kind} must be: {error}")
+    asked = ask(here.at("spec", field), query.text, kind)
+    if asked is None:
         return None
     for name in source.spec:
         if name != field:

@@ -361,7 +361,9 @@ def test_a_policy_that_nobody_uses_may_refer_to_what_is_not_here(tmp_path: Path)
 
 def test_services_may_be_undeclared_but_not_half(tmp_path: Path) -> None:
     assert one(tmp_path, slospecs.changed("service: shop", "service: The Shop")).service.name == "The Shop"
-    (message,) = refusals(tmp_path, slospecs.changed("service: shop", "service: shoo"), slospecs.SERVICE)
+    other = slospecs.changed("service: shop", "service: shoo")
+    assert one(tmp_path, other, slospecs.SERVICE, strict=False).service.name == "shoo"
+    (message,) = refusals(tmp_path, other, slospecs.SERVICE)
     assert message.startswith(
         "11: spec.service: no Service 'shoo' among the specs; there is shop; did you mean 'shop'?"
     )
@@ -688,3 +690,58 @@ def test_prometheus_takes_every_query_that_is_made(tmp_path: Path) -> None:
 def test_leniently_a_missing_window_is_thirty_days(tmp_path: Path) -> None:
     spec = slospecs.changed("  timeWindow:\n    - duration: 30d\n      isRolling: true\n", "")
     assert one(tmp_path, spec, strict=False).period == 30 * DAY_S
+
+
+def test_prometheus_computes_what_was_meant(tmp_path: Path) -> None:
+    """Two series each, a sample a minute: what the queries give over ten minutes."""
+    bad = (
+        slospecs.changed("good:", "bad:")
+        .replace(
+            'orders_total{outcome="ok"}',
+            'sum(d_count{code="500"}) + sum(d_count{code="200"}) - sum(d_bucket{le="2.0"})',
+        )
+        .replace("query: orders_total\n", "query: d_count\n")
+    )
+    cases = [
+        (slospecs.SLO, (40, 30)),
+        (slospecs.SLO.replace("query: orders_total\n", "query: sum(rate(orders_total[5m]))\n"), (40, 30)),
+        (bad, (30, 15)),
+        (threshold("d_bucket", "lte", "2"), (20, 15)),
+        (threshold("temperature", "lt", "30"), (0.5,)),
+        (threshold("sum(temperature)", "lt", "30"), (1,)),
+        (threshold("histogram_quantile(0.9, rate(idle_bucket[5m]))", "lt", "3"), (None,)),
+        (raw("temperature / temperature", "failure"), (1,)),
+        (raw("avg(avg_over_time(temperature[5m])) / 60", "success"), (0.5,)),
+    ]
+    series = {
+        'orders_total{outcome="ok"}': "0+3x20",
+        'orders_total{outcome="failed"}': "0+1x20",
+        'd_count{code="200"}': "0+2x20",
+        'd_count{code="500"}': "0+1x20",
+        'd_bucket{code="200",le="2.0"}': "0+1.5x20",
+        'd_bucket{code="200",le="+Inf"}': "0+2x20",
+        'temperature{room="a"}': "20x20",
+        'temperature{room="b"}': "40x20",
+        'idle_bucket{le="1"}': "5x20",
+        'idle_bucket{le="+Inf"}': "5x20",
+    }
+    checks = []
+    for spec, expected in cases:
+        found = [query for query in queries(one(tmp_path, spec).sli) if query]
+        for query, value in zip(found, expected, strict=True):
+            samples = [] if value is None else [{"labels": "{}", "value": value}]
+            checks.append({"expr": query.replace("$window", "10m"), "eval_time": "20m", "exp_samples": samples})
+    test = {
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "promql_expr_test": checks,
+            }
+        ],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump(test))
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout

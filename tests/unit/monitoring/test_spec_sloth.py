@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from monitoring.errors import SpecError
+from monitoring.maths.durations import Duration
 from monitoring.spec import reader, sloth
-from monitoring.spec.model import EventSli, RatioSli, SampleSli
+from monitoring.spec.model import EventSli, RatioSli, SampleSli, Slices
 from tests.support import slospecs
 
 SLOTH = """\
@@ -203,6 +204,13 @@ def test_v1alpha_counts_its_window_in_units(tmp_path: Path) -> None:
     assert slo.sli.good.template == 'sum(increase(x_total{code!~"5.."}[$window]))'
 
 
+def test_v1alpha_leniently_has_slices_of_a_minute(tmp_path: Path) -> None:
+    text = ALPHA.replace("Occurrences", "Timeslices").replace(
+        "target: 0.99", "target: 0.99\n      timeSliceTarget: 0.9"
+    )
+    assert read(tmp_path, text, strict=False).slos[0].slices == Slices(Duration(60), Decimal("0.9"))
+
+
 def test_v1alpha_has_thresholds_and_calendars(tmp_path: Path) -> None:
     ratio = ALPHA[ALPHA.index("    - ratioMetrics") : ALPHA.index("      target")]
     text = ALPHA.replace(ratio + "      target", "    - op: gt\n      value: 20\n      target").replace(
@@ -225,10 +233,11 @@ def test_v1alpha_has_thresholds_and_calendars(tmp_path: Path) -> None:
         ("count: 30", "count: 0", "'0d' is no duration"),
         ("    - count: 30\n      unit: Day\n", "    []\n", "exactly one time window, found 0"),
         (
-            "queryType: promql, query: 'sum(rate(x_total[",
-            "queryType: sql, query: 'sum(rate(x_total[",
-            "expected promql",
+            "source: prometheus, queryType: promql, query: 'sum(",
+            "source: sql, query: 'SELECT sum(",
+            "the type sql must",
         ),
+        ("query: 'sum(", "query: 'sumo(", "unknown function with name 'sumo'"),
         ("kind: SLO", "kind: SLI", "known here: SLO, Service"),
     ],
 )
