@@ -34,6 +34,7 @@ _MARK = "373d1h1m1s7ms"
 
 _PLACEHOLDER = re.compile(
     r"""(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)"""
+    r"""|(?P<comment>\#[^\n]*)"""
     r"""|\[\s*(?:\{\{\s*-?\s*\.?\w+\s*-?\s*\}\}|\$\w+|\$\{\w+\})\s*(?=[\]:])"""
 )
 _STRING = r"""(?P<string>"(?:\\.|[^"\\])*")"""
@@ -131,6 +132,15 @@ def moment(written: Written) -> str:
     return written.text
 
 
+def may_be_nan(tree: Any) -> bool:
+    """Whether a query can give NaN where there is nothing to divide or to take a quantile of."""
+    return any(
+        (isinstance(node, pp.BinaryExpr) and str(node.op) in ("/", "%"))
+        or (isinstance(node, pp.Call) and ("quantile" in node.func.name or node.func.name == "histogram_fraction"))
+        for node in _all(tree)
+    )
+
+
 def label_free(text: str, tree: Any) -> str:
     """A query's text, averaged when it may give several series."""
     return f"avg({text})" if _has_labels(tree) else text
@@ -159,6 +169,8 @@ def _marked(text: str) -> tuple[str, bool]:
             if _TEMPLATE.search(string):
                 raise PromqlError(f"a placeholder may only stand for a range, not in the text {string}")
             return string
+        if match["comment"]:
+            return ""
         found = True
         return f"[{_MARK}"
 
@@ -224,6 +236,13 @@ def _all(node: Any) -> Iterator[Any]:
     yield node
     for child in _children(node):
         yield from _all(child)
+
+
+def _outside_subqueries(node: Any) -> Iterator[Any]:
+    yield node
+    if not isinstance(node, pp.SubqueryExpr):
+        for child in _children(node):
+            yield from _outside_subqueries(child)
 
 
 def _has_labels(node: Any) -> bool:
@@ -350,12 +369,16 @@ def _may_rename(written: Written, doubt: Say) -> bool:
     """Whether turning each rate into an increase only changes the unit of the result."""
 
     def is_rate(node: Any) -> bool:
-        return isinstance(node, pp.Call) and node.func.name == "rate"
+        return (
+            isinstance(node, pp.Call)
+            and node.func.name == "rate"
+            and (not written.has_placeholder or _is_window(node.args[0]))
+        )
 
     def is_leaf(node: Any) -> bool:
-        return not any(map(is_rate, _all(node))) or is_rate(node)
+        return is_rate(node) or not any(map(is_rate, _outside_subqueries(node)))
 
-    if not any(map(is_rate, _all(written.tree))):
+    if not any(map(is_rate, _outside_subqueries(written.tree))):
         return False
     wrong = _uncountable(written.tree, is_leaf)
     if wrong is None:
