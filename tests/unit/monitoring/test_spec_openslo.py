@@ -177,6 +177,18 @@ def test_a_native_histogram_is_declared(tmp_path: Path, op: str, role: int) -> N
     )
 
 
+def test_an_sli_may_declare_its_native_histogram_and_nothing_else_of_ours(tmp_path: Path) -> None:
+    spec = threshold("d_seconds", "lt", "0.25").replace(
+        "    metadata:\n      name: checkout\n",
+        '    metadata:\n      name: checkout\n      annotations: {monitoring/native-histogram: "true"}\n',
+    )
+    assert isinstance(one(tmp_path, spec).sli, EventSli)
+    (message,) = refusals(tmp_path, spec.replace("native-histogram", "runbook"))
+    assert "of ours, an SLI may only have monitoring/native-histogram" in message
+    (message,) = refusals(tmp_path, spec.replace("query: d_seconds", "query: max(d_seconds)"))
+    assert "expected the plain selector of a native histogram" in message
+
+
 def test_error_or_slow_is_counted_once_by_sums(tmp_path: Path) -> None:
     """Bad: errors, and what did not fit the bucket of successes."""
     spec = slospecs.changed("good:", "bad:").replace(
@@ -272,6 +284,23 @@ def test_an_indicator_and_its_source_may_stand_elsewhere(tmp_path: Path) -> None
     assert referred.sli == inline.sli
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("type: Prometheus", "metricSourceRef: mian", "dangling reference: no DataSource 'mian' among the specs"),
+        (
+            "type: Prometheus",
+            "metricSourceRef: main\n        type: Datadog",
+            "'main' is of the type Prometheus, not Dat",
+        ),
+    ],
+)
+def test_a_source_that_is_not_what_it_is_said_to_be_is_told(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert old in SLI
+    found = refusals(tmp_path, REFERRING, SLI.replace(old, new), SOURCE)
+    assert any(words in message for message in found), found
+
+
 def test_one_document_may_be_a_list_of_objects(tmp_path: Path) -> None:
     objects = [REFERRING, SLI, slospecs.SERVICE]
     listed = "".join("- " + text.replace("\n", "\n  ").rstrip(" ") for text in objects)
@@ -314,6 +343,19 @@ def test_a_bare_name_is_a_reference_and_a_condition_may_be_silent(tmp_path: Path
     specs = read(tmp_path, slospecs.SLO + "  alertPolicies: [fast]\n", quiet, CONDITION, TARGET)
     assert specs.slos[0].conditions == ()
     assert "the bare name 'fast' is read as a reference" in str(specs.warnings[0])
+
+
+def test_a_condition_of_two_policies_tells_the_targets_of_both(tmp_path: Path) -> None:
+    both = slospecs.SLO + "  alertPolicies: [{alertPolicyRef: fast}, {alertPolicyRef: slow}]\n"
+    slow = POLICY.replace("name: fast", "name: slow").replace("targetRef: OnCall", "targetRef: Team")
+    team = TARGET.replace("OnCall", "Team")
+    (condition,) = one(tmp_path, both, POLICY, slow, CONDITION, TARGET, team).conditions or ()
+    assert condition.notify == ("OnCall", "Team")
+
+    whole = CONDITION.split("\n", 1)[1].replace("14.4", "6").replace("\n", "\n      ").rstrip(" ")
+    other = slow.replace("- conditionRef: burns\n", f"- {whole}")
+    (message,) = refusals(tmp_path, both, POLICY, other, CONDITION, TARGET, team)
+    assert "alertPolicies[1]: another condition of this SLO is named 'burns' too, " in message
 
 
 def test_without_policies_the_four_tiers_alert(tmp_path: Path) -> None:
