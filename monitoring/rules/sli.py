@@ -3,8 +3,9 @@
 Three forms come out of whatever the spec says:
 
 - *counted*: events over any window can be counted (an `EventSli`, or a composite of those);
-- *sampled*: a rule records how bad each moment is, from 0 to 1, and samples are the events
-  (a `SampleSli`, and everything that is budgeted in slices of time);
+- *sampled*: a rule records how bad each moment is, from 0 to 1. Of a `SampleSli` the samples are
+  the events. Where slices of time are budgeted, each evaluation looks at the slice that ends
+  then, and so many samples as fit into a slice count as one;
 - *opaque*: a query gives a ratio and nothing to count (a `RatioSli`); it has no guard, and
   in the period each slice weighs the same.
 
@@ -57,10 +58,13 @@ def sample(slo: Slo, profile: Profile) -> str:
     )
 
 
-def events(slo: Slo, window: Duration) -> str:
+def events(slo: Slo, window: Duration, profile: Profile) -> str:
     """All events over the window, without labels; for an opaque SLO 1 where there is a ratio."""
     if is_sampled(slo):
-        return f"sum(count_over_time({names.of(names.SAMPLE, slo.name)}[{window}]))"
+        count = f"sum(count_over_time({names.of(names.SAMPLE, slo.name)}[{window}]))"
+        if slo.slices is None:
+            return count
+        return f"{count} * {int(profile.evaluation_interval)} / {int(profile.window(slo.slices.window))}"
     if isinstance(slo.sli, RatioSli):
         return f"0 * ({ratio(slo, window)}) + 1"
     total = _total(slo.sli, window)
@@ -87,8 +91,6 @@ def ratio(slo: Slo, window: Duration, total: str = "") -> str:
 
 def bad(slo: Slo, window: Duration, total: str) -> str:
     """Bad events over the window; `total` is the recorded series of `events`."""
-    if is_sampled(slo):
-        return f"sum(sum_over_time({names.of(names.SAMPLE, slo.name)}[{window}]))"
     return f"({ratio(slo, window, total)})\n* on () sum({total})"
 
 

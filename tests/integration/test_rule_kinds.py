@@ -151,7 +151,13 @@ class TestSlicesOfTime:
 
     def test_a_slice_below_its_target_is_bad_as_a_whole(self, tmp_path: Path) -> None:
         slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.9")))
-        prove(tmp_path, groups(slo), self.SERIES, [at(300, WINDOW_15M, 0), at(400, "slo:errors:sample", 1)])
+        quarter_of_an_hour = at(400, "slo:events:increase15m", 30.166667)
+        prove(
+            tmp_path,
+            groups(slo),
+            self.SERIES,
+            [at(300, WINDOW_15M, 0), at(400, "slo:errors:sample", 1), quarter_of_an_hour],
+        )
 
     def test_a_slice_above_its_target_is_good_as_a_whole(self, tmp_path: Path) -> None:
         slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.7")))
