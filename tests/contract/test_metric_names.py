@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.metrics import CATALOGUE, FANOUT_SLO_S, PROCESS_METRICS
+from app.metrics import CATALOGUE, FANOUT_SLO_S, PROCESS_METRICS, READ_SYNC_SLO_S
 from monitoring import config
 from monitoring.__main__ import DEFAULT_CONFIG
 from monitoring.boards.queries import panel_queries
 from monitoring.generate import plan
+from monitoring.oncall.metrics import CATALOGUE as ONCALL_CATALOGUE
 from monitoring.probes.metrics import CATALOGUE as PROBE_CATALOGUE
 from monitoring.promql import Use, uses
 from monitoring.rules.model import Recording
@@ -59,9 +60,9 @@ MESSENGER = {
     for spec in CATALOGUE
     for series, known in expand(spec.name, spec.kind, spec.labels, (*map(repr, spec.buckets), "+Inf")).items()
 } | {name: Series(kind, {}) for name, kind in PROCESS_METRICS.items()}
-PROBES = {
+OUTSIDE = {
     series: known
-    for name, (kind, labels) in PROBE_CATALOGUE.items()
+    for name, (kind, labels) in (PROBE_CATALOGUE | ONCALL_CATALOGUE).items()
     for series, known in expand(name, kind, labels, ANY).items()
 }
 RECORDED = {
@@ -74,7 +75,7 @@ PROMETHEUS = {
     "up": Series("gauge", {}),
     "ALERTS": Series("gauge", dict.fromkeys(("alertname", "alertstate", "severity", "service", "slo_id"), ANY)),
 }
-KNOWN = MESSENGER | PROBES | RECORDED | PROMETHEUS
+KNOWN = MESSENGER | OUTSIDE | RECORDED | PROMETHEUS
 TARGET_LABELS = {"job": JOBS, "instance": ANY}
 
 
@@ -131,10 +132,11 @@ def test_the_contract_itself_notices(expr: str, words: str) -> None:
     assert any(words in problem for use in uses(expr) for problem in problems(use))
 
 
-def test_the_latency_objective_is_the_messengers_own_bound() -> None:
-    slo = next(slo for slo in load([SLOS]) if slo.name == "fanout-latency")
+@pytest.mark.parametrize(("name", "bound_s"), [("fanout-latency", FANOUT_SLO_S), ("read-sync", READ_SYNC_SLO_S)])
+def test_the_objective_is_the_messengers_own_bound(name: str, bound_s: float) -> None:
+    slo = next(slo for slo in load([SLOS]) if slo.name == name)
     bounds = {bound for selector in slo.selectors if (bound := selector.value_of("le"))}
-    assert bounds == {repr(FANOUT_SLO_S)}
+    assert bounds == {repr(bound_s)}
 
 
 @pytest.mark.parametrize("signal", [s for s in vars(signals).values() if isinstance(s, Signal)], ids=lambda s: s.name)
