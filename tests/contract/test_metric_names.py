@@ -7,6 +7,7 @@ through the parser's tree, so a metric in a nested quantile counts as one in the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,10 +25,11 @@ from monitoring.rules.model import Recording
 from monitoring.signals import messenger as signals
 from monitoring.signals.kinds import Counter, Gauge, Histogram, Signal
 from monitoring.spec.reader import load
-from tests.support.repository import SLOS
+from tests.support.repository import RUNBOOKS, SLOS
 
 OVER_COUNTERS = {"rate", "increase", "irate"}
 OVER_GAUGES = {"last_over_time", "sum_over_time", "avg_over_time", "max_over_time", "min_over_time"}
+OURS = re.compile(r"\b(messenger|oncall|ws|process)_[a-z_]+|\bslo:[a-z_:]+")
 ANY: tuple[str, ...] = ()
 """A label whose values are not known beforehand."""
 
@@ -114,6 +116,21 @@ def problems(use: Use) -> list[str]:
 @pytest.mark.parametrize(("where", "expr"), [pytest.param(w, e, id=w) for w, e in expressions()])
 def test_every_metric_that_is_asked_for_exists_with_that_type_and_those_labels(where: str, expr: str) -> None:
     assert [problem for use in uses(expr) for problem in problems(use)] == []
+
+
+def code_spans() -> Iterator[tuple[str, str]]:
+    """Everything in the runbooks that speaks of our metrics: (page, code)."""
+    for page in sorted(RUNBOOKS.glob("*.md")):
+        for span in re.findall("`([^`]+)`", page.read_text()):
+            if OURS.search(span):
+                yield page.name, span
+
+
+@pytest.mark.parametrize(("page", "code"), [pytest.param(p, c, id=f"{p}: {c}") for p, c in code_spans()])
+def test_every_query_of_a_runbook_can_be_asked(page: str, code: str) -> None:
+    """A query that is typed at night must not be wrong; a bare counter is a name and not a query."""
+    found = [problem for use in uses(code) for problem in problems(use)]
+    assert [problem for problem in found if "(" in code or "is read without" not in problem] == []
 
 
 @pytest.mark.parametrize(
