@@ -158,6 +158,18 @@ def test_the_alert_reaches_the_webhook_and_resolves(
     assert new == ["firing", "resolved"]
 
 
+def test_people_who_cannot_connect_are_seen_from_outside_and_page_within_the_minute(stack: Stack) -> None:
+    """What the node says of itself has no part in it: the probe meets the refusal, and on-call times its own pages."""
+    stack.switch_faults(refuse_connects=True)
+    try:
+        eventually(lambda: "firing" in stack.arrived("ConnectsBudgetBurn"), within_s=60)
+        assert stack.query('increase(messenger_probe_connect_failures_total{reason="upgrade"}[1m]) > 0')
+    finally:
+        stack.switch_faults()
+    eventually(lambda: stack.query('oncall_alert_delay_seconds_count{severity="page"} > 0'))
+    assert stack.query('oncall_alert_delay_seconds_bucket{severity="page",le="60.0"} > 0')
+
+
 def test_what_was_sent_during_the_faults_was_delivered_in_the_end(stack: Stack) -> None:
     """The demo people's views of their conversations are dense, in order, and equal to the database's log."""
     told = demo_accounts(stack)
