@@ -174,7 +174,9 @@ def build(library: Library, found: Found, policy: Policy) -> tuple[Slo, ...]:
     service = Service(spec.service, (declared.metadata.display_name if declared else None) or spec.service)
     shared = names.labels(place.at("labels"), spec.labels)
     if spec.slo_plugins is not None:
-        place.at(spell("slo_plugins")).warn("plugins are programs of sloth, which are not run here; their effect is left out")
+        place.at(spell("slo_plugins")).warn(
+            "plugins are programs of sloth, which are not run here; their effect is left out"
+        )
     if not spec.slos:
         place.at("slos").error("expected at least one SLO")
     made = [
