@@ -20,7 +20,7 @@ from monitoring.errors import PromqlError
 COUNTER_SUFFIXES = ("_total", "_count", "_bucket")
 """What the name of a series that only grows ends in; a histogram's buckets and count are counters too."""
 
-MAX_DEPTH = 150
+MAX_DEPTH = 1000
 _STRINGS = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _BINDS = re.compile(r"[-+*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _STEPS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}

@@ -174,7 +174,9 @@ def build(library: Library, found: Found, policy: Policy) -> tuple[Slo, ...]:
     service = Service(spec.service, (declared.metadata.display_name if declared else None) or spec.service)
     shared = names.labels(place.at("labels"), spec.labels)
     if spec.slo_plugins is not None:
-        place.at(spell("slo_plugins")).doubt("plugins are programs of sloth", "their effect is left out")
+        place.at(spell("slo_plugins")).warn(
+            "plugins are programs of sloth, which are not run here; their effect is left out"
+        )
     if not spec.slos:
         place.at("slos").error("expected at least one SLO")
     made = [
@@ -188,7 +190,7 @@ def _slo(
 ) -> Slo | None:
     spell = found.spell
     if objective.plugins is not None:
-        place.at("plugins").doubt("plugins are programs of sloth", "their effect is left out")
+        place.at("plugins").warn("plugins are programs of sloth, which are not run here; their effect is left out")
     slo_id = names.slo_id(place.at("name"), names.slug(f"{service.name}-{objective.name}"))
     goal = slos.percentage(place.at("objective"), objective.objective)
     labels = dict(shared) | names.labels(place.at("labels"), objective.labels)

@@ -100,7 +100,7 @@ def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
         (("--service", "Shop"), "--service: expected a letter"),
         (("--service", "null"), "--service: expected a letter"),
         (("--target", "shop"), "--target: expected host:port"),
-        (("--requests", "http_requests"), "no counter by its name"),
+        (("--requests", "http_requests"), "expected the selector of one counter"),
         (("--errors", "status"), "--requests, --errors: invalid label matcher"),
         (("--errors", 'a="b"} or up{c="d"'), "--requests, --errors:"),
         (("--duration", "http_request_duration_seconds_bucket"), "--duration: expected the histogram without"),

@@ -106,6 +106,11 @@ class TestWhatIsBad:
             [at(179, WINDOW_15M, 0.055556), at(179, 'slo:events:increase15m{slo_id="it"}', 180)],
         )
 
+    def test_a_gauge_that_is_no_number_or_beyond_the_bounds(self, tmp_path: Path) -> None:
+        slo = replace(SLO, sli=SampleSli("part / whole", ()))
+        every = [at(59, "slo:errors:sample", None), at(119, "slo:errors:sample", 1), at(119, WINDOW_15M, 1)]
+        prove(tmp_path, groups(slo), {"part": "0x59 7x59", "whole": "0x59 1x59"}, every)
+
     def test_several_as_one_by_events(self, tmp_path: Path) -> None:
         """10 % of 10 with weight 3, 50 % of 2 with weight 1: (3 + 1) of (30 + 2)."""
         parts = (

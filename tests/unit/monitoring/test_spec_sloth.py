@@ -143,8 +143,6 @@ def test_windows_beside_specs_of_sloth_give_their_period_and_alerts(tmp_path: Pa
         ("prometheus/v1", "prometheus/v2", "version", "version: expected prometheus/v1, found 'prometheus/v2'"),
         ("objective: 99.9", "objective: 100", "objective: 100", "slos[0].objective: a target lies strictly between"),
         ("objective: 99.9", "objective: 0", "objective: 0", "strictly between 0 and 100 percent, not at 0"),
-        ("    sli:\n", "    plugins: {chain: []}\n    sli:\n", "plugins", "plugins are programs of sloth (doubtful"),
-        ("service: My", "slo_plugins: {}\nservice: My", "slo_plugins", "plugins are programs of sloth (doubtful"),
         ("      events:\n", "      raw: {error_ratio_query: r}\n      events:\n", "sli:", "found events and raw"),
         ("[{{.window}}]))\n        total", "[5m]))\n        total", "error_query", "expected {{.window}} in place"),
         ("sum(rate(http_total[{{", "sumo(rate(http_total[{{", "total_query", "unknown function with name 'sumo'"),
