@@ -21,7 +21,7 @@ from monitoring.maths.burn import error_budget
 from monitoring.maths.durations import Duration
 from monitoring.oracle.query import rounded
 from monitoring.oracle.samples import Series, Store
-from monitoring.oracle.slis import Measured, Reading, is_counted, is_sampled, measure, read
+from monitoring.oracle.slis import Measured, Reading, is_counted, measure, read
 from monitoring.rules.profile import Profile
 from monitoring.rules.tiers import burns
 from monitoring.spec.model import Slo
@@ -114,7 +114,6 @@ def simulate(
     every = conditions(slo, profile)
     windows = sorted({window for one in every for window in _windows(one)})
     counted = is_counted(slo)
-    exact = is_sampled(slo)  # whole numbers, divided once: floats agree
     pending: dict[str, int] = {}
     firing: dict[str, list[bool]] = {one.name: [] for one in every}
     doubtful: dict[str, set[int]] = {one.name: set() for one in every}
@@ -123,7 +122,7 @@ def simulate(
         for one in every:
             guarded = not counted or _enough_bad(readings[one.long], slo.min_bad_events)
             true = guarded and all(_above(readings[window], one.threshold) for window in _windows(one))
-            if not exact and any(_near(readings[window], one.threshold) for window in _windows(one)):
+            if any(_near(readings[window], one.threshold) for window in _windows(one)):
                 doubtful[one.name].add(now_ms)
             if true:
                 since_ms = pending.setdefault(one.name, now_ms)
@@ -140,6 +139,8 @@ def period_ratio(measured: Measured, profile: Profile, slices_ms: Iterable[int])
     None without any event. A ratio SLI, with nothing to count, gives the mean of its slices.
     """
     moments = sorted(slices_ms)
+    if not moments:
+        return None
     slice_, period = profile.window(SLICE), profile.window(measured.slo.period)
     inside = [at for at in moments if at >= moments[-1] - period * 1000]
     readings = [read(measured, slice_, at) for at in inside]
@@ -151,15 +152,14 @@ def period_ratio(measured: Measured, profile: Profile, slices_ms: Iterable[int])
     return bad / total if total > 0 else None
 
 
-def budget_remaining(measured: Measured, profile: Profile, slices_ms: Iterable[int]) -> float | None:
-    """Share of the error budget left, negative when overspent; None when nothing was ever counted.
+def budget_remaining(measured: Measured, profile: Profile, slices_ms: Iterable[int], now_ms: int) -> float | None:
+    """Share of the error budget left now, negative when overspent; None when nothing was ever counted.
 
     Without a slice that had traffic the last hour tells; without traffic nothing is spent.
     """
-    moments = sorted(slices_ms)
-    spent = period_ratio(measured, profile, moments)
+    spent = period_ratio(measured, profile, slices_ms)
     if spent is None:
-        fresh = read(measured, profile.window(FRESH_WINDOW), moments[-1])
+        fresh = read(measured, profile.window(FRESH_WINDOW), now_ms)
         spent = fresh.ratio if fresh.ratio is not None else None if fresh.total is None else 0.0
     return None if spent is None else 1 - spent / float(error_budget(measured.slo.target))
 
@@ -173,7 +173,8 @@ def _above(reading: Reading, threshold: float) -> bool:
 
 
 def _near(reading: Reading, threshold: float) -> bool:
-    return reading.ratio is not None and abs(reading.ratio - threshold) <= _TIE * threshold
+    # Exactly on it is no matter of floats: whole numbers were divided once, which everybody does alike.
+    return reading.ratio is not None and 0 < abs(reading.ratio - threshold) <= _TIE * threshold
 
 
 def _enough_bad(reading: Reading, least: int) -> bool:

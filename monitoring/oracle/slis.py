@@ -8,7 +8,8 @@ The rules that hold, for every kind:
   That is the policy `ignore`. With `good` a window without traffic has the ratio 0; with `bad` a
   window whose total is zero or absent counts as `min_bad_events` bad of as many.
 - Where moments or slices of time are the events, each evaluation records how bad its moment
-  or slice was, and those records are counted; the policy decides what a silent slice records.
+  or slice was, and those records are counted, of a slice only the part that lies between two
+  evaluations; the policy decides what a silent slice records.
 - NaN is no sample.
 """
 
@@ -44,7 +45,9 @@ class Measured:
 
     slo: Slo
     store: Store
-    recorded: Series | None
+    recorded: Series | None = None
+    per_record: float = 1.0
+    """So much of an event is one record: a slice of time is looked at by several evaluations."""
 
 
 def is_sampled(slo: Slo) -> bool:
@@ -60,9 +63,11 @@ def is_counted(slo: Slo) -> bool:
 def measure(slo: Slo, profile: Profile, store: Store, evaluations_ms: Sequence[int]) -> Measured:
     """Raw samples, and what the rules record of them at these evaluations. Raises OpaqueError."""
     if not is_sampled(slo):
-        return Measured(slo, store, None)
+        return Measured(slo, store)
     values = ((now_ms, _moment(slo, profile, store, now_ms)) for now_ms in evaluations_ms)
-    return Measured(slo, store, Series("recorded", {}, [(at, value) for at, value in values if value is not None]))
+    recorded = Series("recorded", {}, [(at, value) for at, value in values if value is not None])
+    part = profile.evaluation_interval / profile.window(slo.slices.window) if slo.slices else 1.0
+    return Measured(slo, store, recorded, part)
 
 
 def read(measured: Measured, window: Duration, now_ms: int) -> Reading:
@@ -70,7 +75,10 @@ def read(measured: Measured, window: Duration, now_ms: int) -> Reading:
     slo = measured.slo
     if measured.recorded is not None:
         values = measured.recorded.values(now_ms - window * 1000, now_ms)
-        return _counted(math.fsum(values), float(len(values))) if values else NOTHING
+        if not values:
+            return NOTHING
+        bad, total = math.fsum(values), float(len(values))
+        return Reading(bad * measured.per_record, total * measured.per_record, bad / total)
     if isinstance(slo.sli, RatioSli):
         return Reading(ratio=_ratio(slo.sli, window, measured.store, now_ms))
     reading = _events(slo.sli, window, measured.store, now_ms)

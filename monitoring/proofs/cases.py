@@ -129,7 +129,7 @@ def _others(scale: Scale, stimulus: Stimulus, every: tuple[Condition, ...]) -> I
         twice = {one: n if one in stimulus.bad else 2 * n for one, n in stimulus.good.items()}
         yield _Story("more good events than events", _traffic(replace(stimulus, good=twice), healthy))
     yield at_low_traffic("one failure at low traffic", Phase(1, 0, 1))
-    yield at_low_traffic(f"{lone + 1} failures in a row at low traffic", Phase(lone + 1, 0, 1), *quiet)
+    yield at_low_traffic(f"{lone} failures in a row at low traffic", Phase(lone, 0, 1), *quiet)
     flaps = [(flap, _MORE, 1.0), (flap, 1.0, 0.0)] * _FLAPS
     yield told("flapping faster than the short window", healthy, *flaps, healthy)
 

@@ -29,9 +29,6 @@ from monitoring.spec.model import Slo
 _MOST_INTERVALS = 3
 """Of one alert in one story; the count of evaluations stands for the rest."""
 
-_GROUPS = ("sample", "period")
-"""Rule groups that the others read, so they are evaluated first."""
-
 
 @dataclass(frozen=True)
 class Proof:
@@ -51,7 +48,7 @@ class Proof:
         """NAME.rules.yml and NAME.test.yml."""
         header = made_from(Path(self.slo.file).name)
         rules, test = f"{self.name}.rules.yml", f"{self.name}.test.yml"
-        order = sorted((group.name for group in self.rules.groups), key=_rank)
+        order = [group.name for group in self.rules.groups]
         tests = unit_tests(
             [rules], self.scale.profile.evaluation_interval, order, (self._test(case) for case in self.cases)
         )
@@ -130,8 +127,3 @@ def _expected(slo: Slo, case: Case, timeline: Timeline) -> Iterator[Expected]:
     whole_s = case.evaluations_s[-1]
     times = sum(timeline.firing)
     yield Expected(whole_s, f"sum(count_over_time({series}[{whole_s}s]))", times or None)
-
-
-def _rank(group: str) -> int:
-    kind = group.rsplit("/", 1)[-1]
-    return _GROUPS.index(kind) if kind in _GROUPS else len(_GROUPS)

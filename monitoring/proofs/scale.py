@@ -26,8 +26,8 @@ _LONGEST = Duration.parse("6h")
 _MOST_SCRAPES = 9000
 """In one window; promtool 2.42 refuses a query that reads 10,000 samples of a series."""
 
-_MOST_EVALUATIONS = 400
-"""In the longest window: two seconds of promtool."""
+_MOST_EVALUATIONS = 240
+"""In the longest window: one second of promtool."""
 
 _FULL_SCRAPES = (60, 30, 15, 10, 5, 1)
 

@@ -66,7 +66,7 @@ def instead(old: str, new: str) -> Callable[[str], str]:
 TRICKLE, LONE, ROW = (
     "healthy, and a steady trickle of errors inside the budget",
     "one failure at low traffic",
-    "4 failures",
+    "3 failures",
 )
 GONE = "the series end"
 MUTATIONS: dict[str, tuple[Callable[[str], str], str]] = {
@@ -129,7 +129,7 @@ class TestTheCommand:
         done = CliRunner().invoke(command.proofs, ["--config", str(config), "checkout"])
         assert done.exit_code == 0, done.output
         assert "slo-checkout.hours: proven: 12 stories" in done.output
-        assert re.search(r"page-quick +fires 1s after its begin, resets 4s after its end +total outage", done.output)
+        assert re.search(r"page-quick +fires 2s after its begin, resets 4s after its end +total outage", done.output)
         assert re.search(r"page-slow +silent +one failure at low traffic", done.output)
 
     def test_an_slo_that_cannot_be_proven_is_an_error(self, tmp_path: Path) -> None:

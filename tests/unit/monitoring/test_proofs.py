@@ -156,8 +156,8 @@ class TestScales:
 
     def test_hours_and_days_have_a_scale_each(self, slo: Slo) -> None:
         hours, days = scales(slo, PROFILE)
-        assert (hours.name, hours.profile.divisor, hours.every) == ("hours", 30, 2)
-        assert (days.name, days.profile.divisor, days.every) == ("days", 75, 9)
+        assert (hours.name, hours.profile.divisor, hours.every) == ("hours", 30, 3)
+        assert (days.name, days.profile.divisor, days.every) == ("days", 75, 15)
         assert hours.slo.disabled_tiers == {"ticket-quick", "ticket-slow"}
         assert (days.slo.disabled_tiers, days.slo.threshold_window) == ({"page-quick", "page-slow"}, None)
         assert days.profile.window(Duration.parse("5m")) == 4
