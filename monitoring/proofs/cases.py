@@ -73,8 +73,9 @@ def _case(scale: Scale, story: _Story) -> Case:
         if scale.has_data_alerts:
             timelines |= simulate_data(scale.slo, scale.profile, series, moments)
         if not any(timeline.doubtful_ms for timeline in timelines.values()):
-            fault_s = (story.fault[0] * scrape_s, story.fault[1] * scrape_s) if story.fault else None
-            return Case(story.name, traffic, evaluations, timelines, fault_s)
+            later = _later(scale, events)
+            fault = [(at + later) * scrape_s for at in story.fault or ()]
+            return Case(story.name, traffic, evaluations, timelines, (fault[0], fault[1]) if fault else None)
     raise OpaqueError(f"{story.name}: its error ratio lies exactly on a threshold")
 
 
@@ -90,9 +91,8 @@ def _faults(scale: Scale, stimulus: Stimulus, every: tuple[Condition, ...]) -> I
         (OUTAGE, longest + spare, outage + slowest + spare, 1.0),
         (PARTIAL, _SHORT, young + spare + _SHORT, partly),
     ):
-        more = _MORE if share == 1 else 1
-        phases = ((before, 1, 0), (fault, more, share), (slowest + spare, 1, 0))
-        yield _Story(name, _traffic(stimulus, *phases), fault=(before, before + fault))
+        phases = ((fault, _MORE if share == 1 else 1, share), (slowest + spare, 1, 0))
+        yield _Story(name, _after_health(scale, stimulus, before, phases), fault=(before, before + fault))
 
 
 def _others(scale: Scale, stimulus: Stimulus, every: tuple[Condition, ...]) -> Iterator[_Story]:
@@ -132,6 +132,17 @@ def _others(scale: Scale, stimulus: Stimulus, every: tuple[Condition, ...]) -> I
     yield at_low_traffic(f"{lone} failures in a row at low traffic", Phase(lone, 0, 1), *quiet)
     flaps = [(flap, _MORE, 1.0), (flap, 1.0, 0.0)] * _FLAPS
     yield told("flapping faster than the short window", healthy, *flaps, healthy)
+
+
+def _after_health(
+    scale: Scale, stimulus: Stimulus, before: int, phases: Sequence[tuple[int, float, float]]
+) -> Callable[[int], Traffic]:
+    """Traffic that is healthy at first, for longer with each try: a share of slices may be a threshold as well."""
+    return lambda events: _traffic(stimulus, (before + _later(scale, events), 1, 0), *phases)(events)
+
+
+def _later(scale: Scale, events: int) -> int:
+    return _EVENTS.index(events) * scale.every
 
 
 def _traffic(stimulus: Stimulus, *phases: tuple[int, float, float]) -> Callable[[int], Traffic]:

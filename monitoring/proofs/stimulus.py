@@ -20,7 +20,7 @@ from monitoring.promql import Selector, quoted
 from monitoring.proofs.examples import examples
 from monitoring.proofs.values import Values
 from monitoring.rules.profile import Profile
-from monitoring.spec.model import SampleSli, Slo
+from monitoring.spec.model import CompositeSli, SampleSli, Slo
 
 _MOST_TOGETHER = 4
 """So many series may have to grow together for one event."""
@@ -110,6 +110,8 @@ def samples(values: Mapping[SeriesId, Values], scrape_s: int) -> tuple[Series, .
 
 def find(slo: Slo) -> Stimulus:
     """The stimulus of an SLO. Raises OpaqueError with the reason when there is none."""
+    if isinstance(slo.sli, CompositeSli):
+        return _together(slo, [find(replace(slo, sli=part.sli)) for part in slo.sli.parts])
     try:
         candidates = _candidates(slo.selectors)
         found = _growing(slo, candidates) or _standing(slo, candidates)
@@ -118,6 +120,18 @@ def find(slo: Slo) -> Stimulus:
     if found is None:
         raise OpaqueError("no series were found that make a good event, and others that make a bad one")
     return found
+
+
+def _together(slo: Slo, parts: Sequence[Stimulus]) -> Stimulus:
+    """Every part of a composite has the same traffic, so that it is as bad as each of them."""
+    if len({part.levels for part in parts}) > 1:
+        raise OpaqueError("its parts are counters and gauges, which no one traffic makes bad to the same share")
+    good = {one: amount for part in parts for one, amount in part.good.items()}
+    bad = {one: amount for part in parts for one, amount in part.bad.items()}
+    whole = Stimulus(good, bad, parts[0].levels)
+    if (_judged(slo, whole, 1, 0), _judged(slo, whole, 0, 1)) != (0.0, 1.0):
+        raise OpaqueError("its parts share series, and what is bad for one is good for another")
+    return whole
 
 
 def _candidates(selectors: Sequence[Selector]) -> list[SeriesId]:
