@@ -20,6 +20,7 @@ from prometheus_client import generate_latest
 
 from monitoring.deployments.metrics import Deployments
 from monitoring.oncall import webhook
+from monitoring.oncall.agreed import agreed_now
 from monitoring.oncall.metrics import OncallMetrics
 from monitoring.oncall.store import Store
 
@@ -29,10 +30,17 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 WATCHDOG_RECEIVER = "watchdog"
 
 
-def create_app(store: Store, webhook_token: str, password: str, deployments: Path | None = None) -> Flask:
+def create_app(
+    store: Store,
+    webhook_token: str,
+    password: str,
+    deployments: Path | None = None,
+    maintenance: Path | None = None,
+) -> Flask:
     """The application; `/alertmanager` takes notifications, `/` and `/api/events` show them.
 
-    With a journal of `deployments`, `/metrics` tells the last ones.
+    With a journal of `deployments`, `/metrics` tells the last ones; with a file of
+    `maintenance`, the page says what is agreed on now, and who is not told of it.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -65,7 +73,13 @@ def create_app(store: Store, webhook_token: str, password: str, deployments: Pat
             return _ask_for_password()
         g.nonce = secrets.token_urlsafe(16)
         open_count = store.open_count(WATCHDOG_RECEIVER)
-        html = render_template("events.html", events=_shown(store), open_count=open_count, nonce=g.nonce)
+        html = render_template(
+            "events.html",
+            events=_shown(store),
+            open_count=open_count,
+            agreed=agreed_now(maintenance, datetime.now(UTC)),
+            nonce=g.nonce,
+        )
         policy = f"default-src 'none'; style-src 'nonce-{g.nonce}'; frame-ancestors 'none'"
         return Response(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
 

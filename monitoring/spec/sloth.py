@@ -26,6 +26,8 @@ from monitoring.yamltree import AsWritten, Node, Place
 VERSION = "prometheus/v1"
 API_VERSION = "sloth.slok.dev/v1"
 
+_PLUGINS = "plugins are programs of sloth, which are not run here; their effect is left out"
+
 
 class Events(msgspec.Struct):
     error_query: str
@@ -190,7 +192,7 @@ def _slo(
 ) -> Slo | None:
     spell = found.spell
     if objective.plugins is not None:
-        place.at("plugins").warn("plugins are programs of sloth, which are not run here; their effect is left out")
+        place.at("plugins").warn(_PLUGINS)
     slo_id = names.slo_id(place.at("name"), names.slug(f"{service.name}-{objective.name}"))
     goal = slos.percentage(place.at("objective"), objective.objective)
     labels = dict(shared) | names.labels(place.at("labels"), objective.labels)

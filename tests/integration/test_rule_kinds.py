@@ -164,6 +164,10 @@ class TestSlicesOfTime:
             [at(300, WINDOW_15M, 0), at(400, "slo:errors:sample", 1), quarter_of_an_hour],
         )
 
+    def test_a_slice_that_just_meets_its_target_is_good(self, tmp_path: Path) -> None:
+        slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.8")))
+        prove(tmp_path, groups(slo), self.SERIES, [at(s, "slo:errors:sample", 0) for s in range(2, 400, 7)])
+
     def test_a_slice_above_its_target_is_good_as_a_whole(self, tmp_path: Path) -> None:
         slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.7")))
         prove(tmp_path, groups(slo), self.SERIES, [at(400, "slo:errors:sample", 0), at(400, WINDOW_15M, 0)])

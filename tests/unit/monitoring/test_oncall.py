@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from monitoring.oncall.agreed import agreed_now
 from monitoring.oncall.metrics import CATALOGUE, PIPELINE_SLO_S
 from monitoring.oncall.store import Store
 from monitoring.oncall.web import create_app
@@ -187,3 +188,37 @@ def test_what_was_stored_survives_a_restart(client: FlaskClient, tmp_path: Path)
     client.post("/alertmanager", json=notification(), headers=BEARER)
     again = create_app(Store(tmp_path / "oncall.db"), TOKEN, PASSWORD).test_client()
     assert len(events(again)) == 1
+
+
+class TestMaintenance:
+    """Nobody is paged for what was agreed on; the page says why it is quiet."""
+
+    NOW = datetime(2030, 5, 1, 21, tzinfo=UTC)
+    SPAN = """\
+- id: new-database
+  start: 2030-05-01T22:00:00+02:00
+  end: 2030-05-02T01:00:00+02:00
+  declared: 2030-04-20T09:00:00Z
+  services: [nobody-asked-the-specs]
+  author: Ada
+  reason: PostgreSQL 19
+"""
+
+    def test_a_span_that_holds_now_is_told_and_no_other(self, tmp_path: Path) -> None:
+        path = tmp_path / "maintenance.yaml"
+        path.write_text(self.SPAN)
+        told = "Maintenance of nobody-asked-the-specs until 2030-05-01 23:00Z: PostgreSQL 19 (Ada)"
+        assert agreed_now(path, self.NOW) == [told]
+        assert agreed_now(path, datetime(2030, 5, 1, 23, tzinfo=UTC)) == []
+        assert agreed_now(path, datetime(2030, 5, 1, 19, 59, tzinfo=UTC)) == []
+        assert agreed_now(None, self.NOW) == []
+
+    def test_a_wrong_file_is_told_with_its_line_and_hides_nothing(self, store: Store, tmp_path: Path) -> None:
+        path = tmp_path / "maintenance.yaml"
+        path.write_text(self.SPAN.replace("22:00:00+02:00", "22:00:00"))
+        client = create_app(store, TOKEN, PASSWORD, maintenance=path).test_client()
+        client.post("/alertmanager", json=notification(), headers=BEARER)
+        page = client.get("/", auth=("oncall", PASSWORD)).text
+        assert "The maintenance file is wrong" in page
+        assert "maintenance.yaml:2: [0].start" in page
+        assert "1 alert firing" in page
