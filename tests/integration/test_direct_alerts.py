@@ -61,10 +61,9 @@ LATE = probe("messenger_probe_canaries_total", outcome="late")
 LOST = probe("messenger_probe_canaries_total", outcome="lost")
 
 
-def loop(late: str) -> dict[str, str]:
-    """The loop's lag: turns up to 0.1 s always, the later ones as `late` says."""
-    quick = counter((LAST - 1, 980))
-    later = " ".join(str(int(a) + int(b)) for a, b in zip(quick.split(), late.split(), strict=True))
+def loop(well: float, ill: float) -> dict[str, str]:
+    """The loop's lag: 980 turns a scrape up to 0.1 s, and later ones on top, well and during the fault."""
+    quick, later = pace(980, 980), pace(980 + well, 980 + ill)
     bucket = "messenger_loop_lag_seconds_bucket"
     return {node(bucket, le="0.1"): quick, node(bucket, le="0.5"): later, node(bucket, le="+Inf"): later}
 
@@ -92,7 +91,7 @@ CASES: dict[str, tuple[dict[str, str], int, int]] = {
     ),
     "ClockSkew": ({SKEW: pace(0, 4), RELAYED: pace(20, 20)}, 7, WINDOW - 8),
     # The quantile goes through 0.25 s, inside the bucket from 0.1 to 0.5, with the twelfth scrape of 2 % late turns.
-    "LoopLag": (loop(pace(0, 20)), 11 + LONG_HOLD, WINDOW - 12),
+    "LoopLag": (loop(0, 20), 11 + LONG_HOLD, WINDOW - 12),
     "DescriptorsLow": ({OPEN: level(80, 81), ALLOWED: level(100, 100)}, LONG_HOLD, 0),
     "DescriptorsExhausted": ({OPEN: level(95, 96), ALLOWED: level(100, 100)}, SHORT_HOLD, 0),
     "SlowConsumers": ({SLOW: pace(0, 3), CONNECTIONS: level(1000, 1000)}, 3, WINDOW - 4),
@@ -154,7 +153,7 @@ def test_it_fires_on_its_fault_and_resets_after_it(tmp_path: Path, alert: str) -
             id="a poll is now and then quicker than the node itself",
         ),
         pytest.param("ClockSkew", {SKEW: pace(2, 2), RELAYED: pace(30, 30)}, id="some frames overtake the clock"),
-        pytest.param("LoopLag", loop(pace(0, 5)), id="a late turn now and then"),
+        pytest.param("LoopLag", loop(0, 5), id="a late turn now and then"),
         pytest.param(
             "DescriptorsLow",
             {OPEN: level(10, 99), ALLOWED: level(100, 100)},
