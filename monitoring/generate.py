@@ -25,6 +25,7 @@ from monitoring.generatedyaml import dump, made_from
 from monitoring.kubernetes import object_name
 from monitoring.maths.durations import Duration
 from monitoring.mixins import MIXINS
+from monitoring.paths import failed
 from monitoring.rules import data, period, platform
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
@@ -100,7 +101,7 @@ def write(wanted: Plan) -> Changes:
         for path in renew:
             _replace(path, wanted.files[path])
     except OSError as error:
-        raise CannotWriteError(str(error)) from error
+        raise CannotWriteError(failed(error)) from error
     return todo
 
 
@@ -164,7 +165,7 @@ def _board_files(config: Config, boards: Mapping[str, bytes]) -> dict[Path, byte
 
 
 def _kubernetes_files(config: Config, rules: Iterable[RuleFile], boards: Mapping[str, bytes]) -> dict[Path, bytes]:
-    wanted, folder = config.file.outputs.kubernetes, config.kubernetes_folder
+    wanted, folder = config.outputs.kubernetes, config.kubernetes_folder
     if not wanted or not folder:
         return {}
     objects = {f"rules-{one.name}": kubernetes.prometheus_rule(one, wanted.namespace, wanted.labels) for one in rules}
@@ -203,7 +204,7 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CannotWriteError(str(error)) from error
+        raise CannotWriteError(failed(error)) from error
 
 
 def _replace(path: Path, content: bytes) -> None:
