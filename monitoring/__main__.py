@@ -27,6 +27,11 @@ LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("monitoring.scaffold.command:init", "Write a ready project for any service: config, specs, runbooks."),
     "probe": ("monitoring.probes.command:probe", "Send canary messages between two clients and measure them."),
     "load": ("monitoring.load.command:load", "Hold many connections, send messages, and judge what became of each."),
+    "gate": ("monitoring.gate.command:gate", "Stop a pipeline when an error budget is spent."),
+    "report": ("monitoring.report.command:report", "Tell attainment, budget and incidents of a period."),
+    "backtest": ("monitoring.backtest.command:backtest", "Tell what a spec would have alerted on recorded data."),
+    "backfill": ("monitoring.backfill.command:backfill", "Compute slices that were not recorded, as TSDB blocks."),
+    "event": ("monitoring.event.command:event", "Write down deploys, and list them."),
     "oncall": ("monitoring.oncall.command:oncall", "Receive alerts from Alertmanager, keep and show them."),
 }
 """Commands that are imported only when they run: name -> (module:object, help of one line)."""

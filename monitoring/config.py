@@ -70,11 +70,13 @@ class Links(msgspec.Struct):
 
 
 class PrometheusSettings(msgspec.Struct):
-    """How this environment's Prometheus runs."""
+    """How this environment's Prometheus runs; the file holds the bearer token, or the password of `username`."""
 
     url: Url
     retention: Duration
     resend_delay: Duration = Duration(15)
+    credentials_file: str | None = None
+    username: str | None = None
 
 
 class AlertmanagerSettings(msgspec.Struct):
@@ -174,6 +176,7 @@ class File(msgspec.Struct):
     environments: dict[str, Environment]
     mixins: tuple[Name, ...] = ()
     maintenance: Text | None = None
+    deployments: Text = "deployments.jsonl"
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,11 @@ class Config:
         return self.resolve(self.outputs.dashboards)
 
     @property
+    def deployments(self) -> Path:
+        """The journal of deploys."""
+        return self.resolve(self.file.deployments)
+
+    @property
     def kubernetes_folder(self) -> Path | None:
         """Where Kubernetes objects go, if they are wanted."""
         kubernetes = self.outputs.kubernetes
@@ -239,10 +247,11 @@ class Config:
         return ConfigError([Mistake(shown(self.path), self.node.line_of(*full), f"{dotted(full)}: {message}")])
 
 
-def load(path: Path, environment_name: str) -> Config:
-    """Read and check the file. Raises ConfigError with every mistake in it."""
+def load(path: Path, environment_name: str | None) -> Config:
+    """Read and check the file, for its first environment when none is named. Raises ConfigError with every mistake."""
     notes = Notes(shown(path))
     file, node = _read(path, notes)
+    environment_name = environment_name or next(iter(file.environments if file else ()), "")
     if file and node:
         _check(file, node, notes)
         if environment_name not in file.environments:
@@ -289,6 +298,9 @@ def _check(file: File, node: Node, notes: Notes) -> None:
             notes.add(node.line_of("mixins", i), message)
     for name, environment in file.environments.items():
         where = ("environments", name)
+        if environment.prometheus.username and not environment.prometheus.credentials_file:
+            path = (*where, "prometheus", "username")
+            notes.add(node.line_of(*path), f"{dotted(path)}: its password is missing; expected credentials_file too")
         for job in _needed_jobs(file):
             if not environment.jobs.get(job):
                 message = f"{dotted((*where, 'jobs'))}: the mixins need a job {job!r} with targets"

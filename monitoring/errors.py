@@ -32,6 +32,16 @@ class CannotWriteError(MonitoringError):
     """An output folder or file that cannot be read or written."""
 
 
+class PrometheusError(MonitoringError):
+    """A Prometheus that was asked and gave no answer that can be used."""
+
+    exit_status = 3
+
+
+class UnreachableError(PrometheusError):
+    """It did not answer at all, or only that it cannot now."""
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One thing to mend: where it stands (None: the file as a whole), and what was expected there."""

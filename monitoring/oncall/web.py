@@ -12,11 +12,13 @@ import secrets
 import sqlite3
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 from flask import Flask, Response, g, render_template, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from monitoring.deployments.metrics import Deployments
 from monitoring.oncall import webhook
 from monitoring.oncall.store import Store
 
@@ -27,12 +29,17 @@ WATCHDOG_RECEIVER = "watchdog"
 RESULTS = ("stored", "unauthenticated", "invalid", "store_failed")
 
 
-def create_app(store: Store, webhook_token: str, password: str) -> Flask:
-    """The application; `/alertmanager` takes notifications, `/` and `/api/events` show them."""
+def create_app(store: Store, webhook_token: str, password: str, deployments: Path | None = None) -> Flask:
+    """The application; `/alertmanager` takes notifications, `/` and `/api/events` show them.
+
+    With a journal of `deployments`, `/metrics` tells the last ones.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.jinja_env.filters["utc"] = _utc
     registry = CollectorRegistry()
+    if deployments:
+        registry.register(Deployments(deployments))
     received = Counter("oncall_notifications", "Webhook calls by result.", ["result"], registry=registry)
     for result in RESULTS:
         received.labels(result)

@@ -40,29 +40,22 @@ def slo_file(slo: Slo, profile: Profile, spans: Sequence[Span] = ()) -> RuleFile
         else []
     )
     page_rules: tuple[Rule, ...] = (
-        *recording.window_rules(slo, page_windows, page_counted),
+        *recording.sample_rules(slo, profile),
+        *recording.window_rules(slo, page_windows, page_counted, profile),
         *recording.budget_rules(slo, profile, spans),
         *direct,
         *(alerts.burn_alert(slo, burn, profile, maintained=maintained) for burn in pages),
     )
     ticket_rules: tuple[Rule, ...] = (
-        *recording.window_rules(slo, ticket_windows, ticket_counted),
+        *recording.window_rules(slo, ticket_windows, ticket_counted, profile),
         *(alerts.burn_alert(slo, burn, profile, maintained=maintained) for burn in tickets),
     )
     groups = (
-        Group(f"slo/{slo.name}/sample", _sample_interval(slo, profile), recording.sample_rules(slo, profile)),
         Group(f"slo/{slo.name}/page", profile.evaluation_interval, page_rules),
         Group(f"slo/{slo.name}/ticket", profile.interval(TICKET_INTERVAL), ticket_rules),
         Group(f"slo/{slo.name}/period", profile.interval(SLICE), recording.period_rules(slo, profile, spans)),
     )
     return RuleFile(f"slo-{slo.name}", slo.file, tuple(group for group in groups if group.rules))
-
-
-def _sample_interval(slo: Slo, profile: Profile) -> Duration:
-    """Moments as often as rules are evaluated; slices of time once each, but at least once a minute."""
-    if slo.slices is None:
-        return profile.evaluation_interval
-    return profile.interval(min(slo.slices.window, TICKET_INTERVAL))
 
 
 def _long(some: list[Burn], profile: Profile) -> set[Duration]:

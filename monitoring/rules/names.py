@@ -36,3 +36,13 @@ def errors_ratio(window: Duration) -> str:
 def of(name: str, slo_id: str) -> str:
     """The selector of one SLO's recorded series."""
     return str(Selector(name, (Matcher("slo_id", "=", slo_id),)))
+
+
+def just(name: str, slo_id: str) -> str:
+    """The same, only where it was recorded at this very evaluation, for rules later in the same group.
+
+    After a restart of Prometheus a selector finds what was recorded before it, up to five minutes
+    ago: the old total beside good events that are not there yet would be an outage.
+    """
+    selector = of(name, slo_id)
+    return f"{selector} and timestamp({selector}) == time()"

@@ -36,15 +36,17 @@ def sample_rules(slo: Slo, profile: Profile) -> tuple[Recording, ...]:
     return (Recording(names.SAMPLE, sli.sample(slo, profile), labels(slo)),) if sli.is_sampled(slo) else ()
 
 
-def window_rules(slo: Slo, windows: Iterable[Duration], counted: Iterable[Duration]) -> tuple[Recording, ...]:
+def window_rules(
+    slo: Slo, windows: Iterable[Duration], counted: Iterable[Duration], profile: Profile
+) -> tuple[Recording, ...]:
     """Error ratio per (scaled) window; events too for those in `counted`, whose alerts have a guard."""
     with_counts = set(counted) if sli.is_counted(slo) else set()
     rules: list[Recording] = []
     for window in sorted({*windows, *counted}):
         total = ""
         if window in with_counts:
-            total = names.of(names.events_increase(window), slo.name)
-            rules.append(Recording(names.events_increase(window), sli.events(slo, window), labels(slo)))
+            total = names.just(names.events_increase(window), slo.name)
+            rules.append(Recording(names.events_increase(window), sli.events(slo, window, profile), labels(slo)))
         rules.append(Recording(names.errors_ratio(window), sli.ratio(slo, window, total), labels(slo)))
     return tuple(rules)
 
@@ -55,12 +57,12 @@ def period_rules(slo: Slo, profile: Profile, spans: Sequence[Span]) -> tuple[Rec
     `spans` are the SLO's maintenance; with any, the ratio without leaving it out is recorded too.
     """
     slice_ = profile.window(SLICE)
-    events = names.of(names.SLICE_EVENTS, slo.name)
+    events = names.just(names.SLICE_EVENTS, slo.name)
     errors = f"{sli.bad(slo, slice_, events)}\nor on () 0 * sum({events})"
     surplus = sli.surplus(slo, slice_, events)
     unadjusted = [Recording(names.PERIOD_RATIO_UNADJUSTED, _period_ratio(slo, profile, ()), labels(slo))]
     return (
-        Recording(names.SLICE_EVENTS, sli.events(slo, slice_), labels(slo)),
+        Recording(names.SLICE_EVENTS, sli.events(slo, slice_, profile), labels(slo)),
         Recording(names.SLICE_ERRORS, errors, labels(slo)),
         *([Recording(names.SURPLUS, surplus, labels(slo))] if surplus else []),
         *period.start_rules(slo, labels(slo)),

@@ -3,8 +3,9 @@
 Three forms come out of whatever the spec says:
 
 - *counted*: events over any window can be counted (an `EventSli`, or a composite of those);
-- *sampled*: a rule records how bad each moment is, from 0 to 1, and samples are the events
-  (a `SampleSli`, and everything that is budgeted in slices of time);
+- *sampled*: a rule records how bad each moment is, from 0 to 1. Of a `SampleSli` the samples are
+  the events. Where slices of time are budgeted, each evaluation looks at the slice that ends
+  then, and so many samples as fit into a slice count as one;
 - *opaque*: a query gives a ratio and nothing to count (a `RatioSli`); it has no guard, and
   in the period each slice weighs the same.
 
@@ -57,10 +58,13 @@ def sample(slo: Slo, profile: Profile) -> str:
     )
 
 
-def events(slo: Slo, window: Duration) -> str:
+def events(slo: Slo, window: Duration, profile: Profile) -> str:
     """All events over the window, without labels; for an opaque SLO 1 where there is a ratio."""
     if is_sampled(slo):
-        return f"sum(count_over_time({names.of(names.SAMPLE, slo.name)}[{window}]))"
+        count = f"sum(count_over_time({names.of(names.SAMPLE, slo.name)}[{window}]))"
+        if slo.slices is None:
+            return count
+        return f"{count} * {int(profile.evaluation_interval)} / {int(profile.window(slo.slices.window))}"
     if isinstance(slo.sli, RatioSli):
         return f"0 * ({ratio(slo, window)}) + 1"
     total = _total(slo.sli, window)
@@ -77,18 +81,16 @@ def ratio(slo: Slo, window: Duration, total: str = "") -> str:
         return f"sum(sum_over_time({recorded})) / sum(count_over_time({recorded}))"
     if isinstance(slo.sli, RatioSli):
         return _opaque(slo.sli, window)
+    if slo.no_traffic == "bad":
+        # Of the raw total: the recorded one has as many events in a silent window as the guard asks for.
+        return f"{_share(slo.sli, window, _total(slo.sli, window))}\nor on () vector(1)"
     counted = f"sum({total})" if total else _total(slo.sli, window)
     share = _share(slo.sli, window, counted)
-    if slo.no_traffic == "good":
-        return f"{share}\nor on () 0 * {counted}"
-    # With a recorded total a silent window has as many events as the guard asks for, none of them good.
-    return f"{share}\nor on () vector(1)" if slo.no_traffic == "bad" and not total else share
+    return f"{share}\nor on () 0 * {counted}" if slo.no_traffic == "good" else share
 
 
 def bad(slo: Slo, window: Duration, total: str) -> str:
     """Bad events over the window; `total` is the recorded series of `events`."""
-    if is_sampled(slo):
-        return f"sum(sum_over_time({names.of(names.SAMPLE, slo.name)}[{window}]))"
     return f"({ratio(slo, window, total)})\n* on () sum({total})"
 
 

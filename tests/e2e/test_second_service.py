@@ -144,7 +144,7 @@ def house() -> Iterator[House]:
         stack.enter_context(
             running(
                 scratch / "shop.log", f"http://{shop}/metrics",
-                sys.executable, "-m", "tests.support.shop", "--port", shop.split(":")[1],
+                sys.executable, "-m", "tests.support.webshop", "--port", shop.split(":")[1],
             )
         )  # fmt: skip
         stack.enter_context(

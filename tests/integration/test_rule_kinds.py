@@ -17,6 +17,7 @@ from monitoring.spec.model import (
     WINDOW,
     CompositeSli,
     EventSli,
+    NoTraffic,
     Part,
     Query,
     RatioSli,
@@ -150,7 +151,13 @@ class TestSlicesOfTime:
 
     def test_a_slice_below_its_target_is_bad_as_a_whole(self, tmp_path: Path) -> None:
         slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.9")))
-        prove(tmp_path, groups(slo), self.SERIES, [at(300, WINDOW_15M, 0), at(400, "slo:errors:sample", 1)])
+        quarter_of_an_hour = at(400, "slo:events:increase15m", 30.166667)
+        prove(
+            tmp_path,
+            groups(slo),
+            self.SERIES,
+            [at(300, WINDOW_15M, 0), at(400, "slo:errors:sample", 1), quarter_of_an_hour],
+        )
 
     def test_a_slice_above_its_target_is_good_as_a_whole(self, tmp_path: Path) -> None:
         slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.7")))
@@ -161,7 +168,9 @@ class TestSlicesOfTime:
         prove(tmp_path, groups(slo), self.SERIES, [at(400, "slo:errors:sample", 0.2)])
 
     @pytest.mark.parametrize(("policy", "value"), [("ignore", None), ("good", 0), ("bad", 1)])
-    def test_a_silent_slice_is_what_the_policy_says(self, tmp_path: Path, policy: str, value: float | None) -> None:
+    def test_a_silent_slice_is_what_the_policy_says(
+        self, tmp_path: Path, policy: NoTraffic, value: float | None
+    ) -> None:
         slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.9")), no_traffic=policy)
         series = {"all_total": counter((60, 0)), "good_total": counter((60, 0))}
         prove(tmp_path, groups(slo), series, [at(60, "slo:errors:sample", value)])
@@ -170,18 +179,19 @@ class TestSlicesOfTime:
 class TestNoTraffic:
     """A silent hour of an SLO that counts events."""
 
-    SERIES = {"all_total": counter((300, 0)), "good_total": counter((300, 0))}  # noqa: RUF012
+    SERIES = {name: counter((300, 0)) for name in ("all_total", "good_total", "bad_total")}  # noqa: RUF012
     PAGES = 'count(ALERTS{alertstate="firing",severity="page"}) or vector(0)'
 
+    @pytest.mark.parametrize("sli", [GOOD_OF_TOTAL, BAD_OF_TOTAL], ids=["good", "bad"])
     @pytest.mark.parametrize(
         ("policy", "ratio", "left", "pages"), [("ignore", None, 1, 0), ("good", 0, 1, 0), ("bad", 1, -99, 2)]
     )
     def test_it_is_what_the_policy_says(
-        self, tmp_path: Path, policy: str, ratio: float | None, left: float, pages: int
+        self, tmp_path: Path, sli: EventSli, policy: NoTraffic, ratio: float | None, left: float, pages: int
     ) -> None:
         prove(
             tmp_path,
-            groups(replace(SLO, no_traffic=policy)),
+            groups(replace(SLO, sli=sli, no_traffic=policy)),
             self.SERIES,
             [
                 at(300, WINDOW_15M, ratio),

@@ -1,136 +1,106 @@
-"""A small web shop: a service that is no messenger and knows nothing of the platform, but counts and times its requests.
-
-`python -m tests.support.shop --port N` serves on loopback, with customers of its own,
-and can be made to fail: POST /test/faults {"failures": 0.5, "delay_s": 0.3}.
-"""
+"""A real Prometheus with a past: blocks made of text, rules, and a scrape target whose counters a test turns."""
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-import click
-import requests
-from flask import Flask, Response, abort, g, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from werkzeug.serving import WSGIRequestHandler, make_server
+import yaml
 
-BOUND_S = 0.25
-"""What the latency objective promises; one of the buckets ends here."""
-BUCKETS = (0.01, 0.05, 0.1, BOUND_S, 0.5, 1.0)
-PAGES = (("GET", "/items"), ("POST", "/orders"))
-_STATUSES = ("200", "404", "500")
+from deploy.stack.wait import answers
+from tests.support.binaries import require
+from tests.support.servers import eventually, free_port
 
 
-@dataclass(frozen=True)
-class Faults:
-    """What is wrong with the shop: the share of requests that fail, from 0 to 1, and how long each takes."""
+def create_blocks(folder: Path, text: str) -> None:
+    """Blocks in `folder` from OpenMetrics text without its end."""
+    folder.mkdir(exist_ok=True)
+    source = folder.with_suffix(".om")
+    source.write_text(text + "# EOF\n")
+    command = [require("promtool"), "tsdb", "create-blocks-from", "--max-block-duration=744h"]
+    subprocess.run([*command, "openmetrics", "-q", source, folder], check=True, capture_output=True)
+    source.unlink()
 
-    failures: float = 0.0
-    delay_s: float = 0.0
-    payments_up: bool = True
+
+@contextmanager
+def running_prometheus(
+    folder: Path, rule_files: Sequence[Path] = (), targets: Sequence[str] = (), retention: str = "35d", **web: Any
+) -> Iterator[str]:
+    """URL of a Prometheus that scrapes and evaluates each second; data lie in folder/data, `web` is its web config."""
+    port = free_port()
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(path) for path in rule_files],
+        "scrape_configs": [{"job_name": "shop", "static_configs": [{"targets": list(targets)}]}] if targets else [],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    (folder / "web.yml").write_text(yaml.safe_dump(web))
+    command = [
+        require("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
+        f"--storage.tsdb.retention.time={retention}", f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
+        f"--web.config.file={folder / 'web.yml'}",
+    ]  # fmt: skip
+    with (folder / "prometheus.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        eventually(lambda: process.poll() is not None or answers(f"{url}/-/ready") or web)
+        assert process.poll() is None, (folder / "prometheus.log").read_text()
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
 
 
 class Shop:
-    """The shop's metrics and its faults."""
+    """Counts orders by the clock, `rate_per_s` of them; all fail while `broken`."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.faults = Faults()
-        self.requests = Counter("http_requests", "Requests answered.", ["method", "status"], registry=self.registry)
-        self.seconds = Histogram(
-            "http_request_duration_seconds", "How long requests took.", registry=self.registry, buckets=BUCKETS
-        )
-        self.orders = Counter("shop_orders", "Orders by how they ended.", ["outcome"], registry=self.registry)
-        self.payments_up = Gauge("shop_payments_up", "1 while payments are taken.", registry=self.registry)
-        self.payments_up.set_function(lambda: float(self.faults.payments_up))
-        self.success = Gauge("shop_success_ratio", "Share of requests that may succeed.", registry=self.registry)
-        self.success.set_function(lambda: 1 - self.faults.failures)
-        # A counter that is born at 1 has no increase: all of them are there from the start.
-        for method, _ in PAGES:
-            for status in _STATUSES:
-                self.requests.labels(method, status)
-        for outcome in ("paid", "failed"):
-            self.orders.labels(outcome)
+    def __init__(self, rate_per_s: int) -> None:
+        self.broken = False
+        self._rate_per_s = rate_per_s
+        self._counts = {"ok": 0.0, "failed": 0.0}
+        self._last = time.time()
         self._lock = threading.Lock()
-        self._owed = 0.0
 
-    def fails(self) -> bool:
-        """Whether this request is one of the failing ones: evenly spread, never by chance."""
+    def text(self) -> str:
+        """Its metrics now."""
         with self._lock:
-            self._owed += self.faults.failures
-            failing = self._owed >= 1
-            self._owed -= failing
-        return failing
+            now = time.time()
+            self._counts["failed" if self.broken else "ok"] += (now - self._last) * self._rate_per_s
+            self._last = now
+            lines = [f'orders_total{{outcome="{outcome}"}} {count}' for outcome, count in self._counts.items()]
+            return "\n".join(["# TYPE orders_total counter", *lines, ""])
 
 
-def create_app(shop: Shop) -> Flask:
-    """The pages of the shop, its metrics, and the switch for its faults."""
-    app = Flask("shop")
+@contextmanager
+def running_shop(rate_per_s: int) -> Iterator[tuple[Shop, str]]:
+    """The shop, and the target to scrape."""
+    shop = Shop(rate_per_s)
 
-    @app.before_request
-    def start() -> None:
-        g.started = time.perf_counter()
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = shop.text().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-    @app.after_request
-    def count(response: Response) -> Response:
-        if (request.method, request.path) in PAGES:
-            shop.requests.labels(request.method, str(response.status_code)).inc()
-            shop.seconds.observe(time.perf_counter() - g.started)
-        return response
+        def log_message(self, *args: object) -> None:
+            """Silent."""
 
-    @app.get("/items")
-    def items() -> Any:
-        time.sleep(shop.faults.delay_s)
-        return ({"error": "broken"}, 500) if shop.fails() else {"items": ["tea", "cups"]}
-
-    @app.post("/orders")
-    def orders() -> Any:
-        time.sleep(shop.faults.delay_s)
-        failed = shop.fails()
-        shop.orders.labels("failed" if failed else "paid").inc()
-        return ({"error": "broken"}, 500) if failed else {"order": "taken"}
-
-    @app.get("/metrics")
-    def metrics() -> Response:
-        return Response(generate_latest(shop.registry), mimetype="text/plain")
-
-    @app.post("/test/faults")
-    def faults() -> Any:
-        if request.remote_addr != "127.0.0.1":
-            abort(403)
-        shop.faults = replace(Faults(), **request.get_json())
-        return {}
-
-    return app
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_request(self, *_: Any) -> None:
-        """Nothing, many times a second."""
-
-
-def _customer(url: str, pause_s: float) -> None:
-    session = requests.Session()
-    while True:
-        for method, page in PAGES:
-            session.request(method, url + page, timeout=10)
-            time.sleep(pause_s)
-
-
-@click.command()
-@click.option("--port", type=int, required=True)
-@click.option("--customers", default=4, show_default=True, help="How many of them ask at the same time.")
-@click.option("--pause", "pause_s", default=0.1, show_default=True, help="Seconds between two requests of a customer.")
-def main(port: int, customers: int, pause_s: float) -> None:
-    """Serve the shop on loopback until stopped."""
-    server = make_server("127.0.0.1", port, create_app(Shop()), threaded=True, request_handler=_Quiet)
-    for _ in range(customers):
-        threading.Thread(target=_customer, args=(f"http://127.0.0.1:{port}", pause_s), daemon=True).start()
-    server.serve_forever()
-
-
-if __name__ == "__main__":
-    main()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield shop, f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
