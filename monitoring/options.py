@@ -10,6 +10,8 @@ import click
 DEFAULT_CONFIG = Path(__file__).with_name("monitoring.yaml")
 """The messenger's own."""
 
+CONFIG_IN_WORDS = "./monitoring.yaml, else the one beside this package"
+
 Command = Callable[..., None]
 
 
@@ -26,7 +28,7 @@ def config_and_environment(command: Command) -> Command:
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
         default=nearest_config,
-        show_default="./monitoring.yaml, else the one beside this package",
+        show_default=CONFIG_IN_WORDS,
         help="Which monitoring.yaml to read; its paths are relative to itself.",
     )
     environment = click.option(

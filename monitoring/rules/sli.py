@@ -116,13 +116,16 @@ def _share(sli: Sli, window: Duration, total: str) -> str:
     """Bad ÷ `total`; no sample where that is 0, since 0/0 would give NaN."""
     match sli:
         case EventSli(good=None, bad=bad_events) if bad_events:
-            return f"clamp_max(\n  ({bad_events.over(window)} or vector(0))\n  / ({total} > 0),\n  1\n)"
+            share = f"({bad_events.over(window)} or vector(0))\n  / ({total} > 0)"
         case EventSli(good=good) if good:
             # Subtracted as whole numbers first: 1 - 95/100 would lie above 0.05.
-            return f"clamp_min(\n  {total} - ({good.over(window)} or vector(0)),\n  0\n)\n/ ({total} > 0)"
+            share = f"({total} - ({good.over(window)} or vector(0)))\n  / ({total} > 0)"
         case CompositeSli():
             return f"{_weighed((part, _bad(part.sli, window)) for part in sli.parts)}\n/ ({total} > 0)"
-    raise AssertionError(f"{type(sli).__name__} has nothing to count")
+        case _:
+            raise AssertionError(f"{type(sli).__name__} has nothing to count")
+    # A part that a spec computes as a difference may even come out below nothing.
+    return f"clamp(\n  {share},\n  0,\n  1\n)"
 
 
 def _bad(sli: SimpleSli, window: Duration) -> str:

@@ -1,4 +1,4 @@
-"""Another service than the messenger, as its owner does it: from `init` to a page that arrives and a board that is drawn.
+"""Another service than the messenger, as its owner does it: from `init` to a page that arrives and a drawn board.
 
 Everything is real: the command line, a shop with customers, Prometheus and Alertmanager
 started with the flags that their generated files name. The environment `trial` that
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
@@ -33,7 +36,23 @@ from tests.support.servers import eventually, free_port
 
 pytestmark = pytest.mark.e2e
 
-SLOS = {"shop-availability", "shop-latency"}
+BY_HAND = Path(__file__).with_name("shop-specs.yaml")
+WITHOUT_DATA = "shop-latency-native"
+HALF_FAILING = {
+    # Half of all requests fail, all are quick enough, and no payment can be taken.
+    "shop-availability": 0.5,
+    "shop-latency": 0,
+    "shop-latency-p99": 0,
+    "shop-up": 0,
+    "payments-up": 1,
+    "orders-raw": 0.5,
+    "shop-minutes": 1,  # each slice is below its target
+    "shop-month": 0.5,
+    "shop-journey": 0.5,
+    "shop-good-and-quick": 0.5,
+    "shop-orders": 0.5,
+}
+"""The share of bad events of each SLO after a while."""
 
 
 @dataclass
@@ -60,7 +79,7 @@ class House:
 
     def query(self, expr: str) -> list[Any]:
         """What Prometheus says now."""
-        return self._ask("query", query=expr)["result"]  # type: ignore[no-any-return]
+        return self._ask("query", query=expr)["result"]
 
     def drawn(self, expr: str, seconds: int = 60) -> list[list[float]]:
         """The values of each line that a panel would draw over the last seconds."""
@@ -68,9 +87,13 @@ class House:
         found = self._ask("query_range", query=expr, start=now - seconds, end=now, step=1)
         return [[float(value) for _, value in line["values"]] for line in found["result"]]
 
+    def rule_groups(self) -> list[Any]:
+        """The rules as Prometheus evaluated them."""
+        return self._ask("rules")["groups"]
+
     def label_values(self, label: str, selector: str) -> list[str]:
         """What fills a variable of a board."""
-        return self._ask(f"label/{label}/values", **{"match[]": selector})  # type: ignore[no-any-return]
+        return self._ask(f"label/{label}/values", **{"match[]": selector})
 
     def firing(self) -> set[str]:
         """The names of the alerts that fire, but for the one that always does."""
@@ -137,7 +160,9 @@ def house() -> Iterator[House]:
         ):
             assert trial.count(old) == 1
             trial = trial.replace(old, new)
+        trial += f"      named:\n        team-hook:\n          webhook: {{url: '{sink.url}/team'}}\n"
         config.write_text(f"{before}  trial:\n{trial}")
+        shutil.copy(BY_HAND, folder / "specs")
         house.monitoring("generate", "--env", "trial")
 
         alerts = folder / "trial/alerts"
@@ -177,35 +202,46 @@ def test_what_was_generated_is_accepted_and_explained(house: House) -> None:
     assert "are up to date" in house.monitoring("check", "--env", "trial")
     assert ": 0 errors" in house.monitoring("check", "specs", "monitoring.yaml", "trial/alerts", "trial/dashboards")
     explained = house.monitoring("explain", "--env", "trial")
-    assert all(f"{slo}: " in explained for slo in SLOS)
+    assert all(f"{slo}: " in explained for slo in (*HALF_FAILING, WITHOUT_DATA))
+    assert (
+        "| `ShopOrdersBudgetBurn` | `shop` | `shop-orders` | `page` | `,team-hook,` |  | `team-hook`, `page` |"
+        in (alerts / "routes.md").read_text()
+    )
     assert not (house.folder / "alerts").exists(), "one environment wrote into the folders of another"
 
 
 def test_nothing_fires_while_all_is_well(house: House) -> None:
     def healthy() -> set[str]:
-        """Those whose budget is whole, with events in every window and slice."""
+        """Those whose budget is whole, with slices, and none of them bad."""
         measured = house.query(
-            "slo:error_budget_remaining:ratio == 1 and on (slo_id) slo:events:increase1m > 10"
-            " and on (slo_id) slo:errors:ratio_rate30s == 0 and on (slo_id) slo:events:slice_increase > 0"
+            "slo:error_budget_remaining:ratio == 1 and on (slo_id) slo:errors:ratio_rate5s == 0"
+            " and on (slo_id) slo:errors:ratio_period == 0 and on (slo_id) slo:events:slice_increase > 0"
         )
         return {row["metric"]["slo_id"] for row in measured}
 
-    eventually(healthy, lambda found: found == SLOS)
+    eventually(healthy, lambda found: found == set(HALF_FAILING))
+    assert not [name for group in house.rule_groups() for name in group["rules"] if name["health"] == "err"]
+    (month,) = house.query("slo:period_start:timestamp_seconds")
+    start = datetime.fromtimestamp(float(month["value"][1]), ZoneInfo("Europe/Berlin"))
+    assert (start.day, start.hour, start.minute) == (1, 0, 0)
     assert house.firing() == set()
     eventually(lambda: house.sink.heard("/oncall"), lambda heard: heard == {"Watchdog"})
 
 
 def test_failures_page_and_their_end_is_told(house: House) -> None:
-    house.break_shop(failures=0.5)
+    house.break_shop(failures=0.5, payments_up=False)
     (page,) = eventually(lambda: house.told("shop-availability", "firing"))[:1]
     labels, annotations = page["labels"], page["annotations"]
-    assert labels.items() >= {
-        "alertname": "ShopAvailabilityBudgetBurn",
-        "slo_id": "shop-availability",
-        "service": "shop",
-        "severity": "page",
-        "kind": "burnrate",
-    }.items()
+    assert (
+        labels.items()
+        >= {
+            "alertname": "ShopAvailabilityBudgetBurn",
+            "slo_id": "shop-availability",
+            "service": "shop",
+            "severity": "page",
+            "kind": "burnrate",
+        }.items()
+    )
     assert labels["tier"] in {"page-quick", "page-slow"}
     for text in annotations.values():
         assert "<no value>" not in text
@@ -216,6 +252,15 @@ def test_failures_page_and_their_end_is_told(house: House) -> None:
     runbook, board = (annotations[key].rsplit("/", 1)[-1] for key in ("runbook_url", "dashboard_url"))
     assert (house.folder / "runbooks" / runbook).is_file()
     assert (house.folder / "trial/dashboards" / f"{board}.json").is_file()
+
+    def measured() -> dict[str, float]:
+        return {row["metric"]["slo_id"]: float(row["value"][1]) for row in house.query("slo:errors:ratio_rate5s")}
+
+    eventually(measured, lambda found: found == pytest.approx(HALF_FAILING, abs=0.1))
+    eventually(lambda: house.sink.heard("/team"), lambda heard: heard == {"ShopOrdersBudgetBurn"})
+    (told,) = house.told("shop-orders", "firing")[:1]
+    assert told["labels"]["tier"] == "orders-burn"
+    assert told["annotations"]["description"].startswith("Orders are failing. ")
 
     house.break_shop()
     ended = eventually(lambda: house.told("shop-availability", "resolved"))
@@ -238,7 +283,7 @@ def test_every_panel_of_its_board_is_drawn(house: House) -> None:
         if variable["type"] == "query":
             selector, label = re.fullmatch(r"label_values\((.+), *(\w+)\)", variable["query"]).groups()
             values = house.label_values(label, selector)
-            assert set(values) == SLOS
+            assert set(values) == {*HALF_FAILING, WITHOUT_DATA}
             chosen[variable["name"]] = "|".join(values)
     queries = panel_queries(board, rate_interval="5s", **chosen)
     panels = [panel for panel in all_panels(board) if panel.get("targets")]

@@ -119,9 +119,10 @@ def test_the_commands_of_its_readme_work_as_they_stand(tmp_path: Path, monkeypat
     right(run("init", ".", "--service", "shop"))
     shutil.copytree("specs", "OLD")
     commands = re.findall(r"python -m monitoring ([^`\n]+)", Path("README.md").read_text())
-    assert len(commands) == 6
+    assert len(commands) == 8
     for command in sorted(commands, key=lambda text: not text.startswith("generate")):
-        right(run(*command.split()))
+        asks_prometheus = command.startswith(("gate", "report"))
+        right(run(*command.split(), *(["--help"] if asks_prometheus else [])))
     flags = re.findall(r"--[a-z]\S+", Path("README.md").read_text())
     for file in ("prometheus.yml", "alertmanager.yml"):
         header = Path("trial/alerts", file).read_text().split("global:")[0].split("route:")[0]
@@ -135,7 +136,10 @@ def test_the_commands_of_its_readme_work_as_they_stand(tmp_path: Path, monkeypat
         (lambda folder: shutil.rmtree(folder / "specs"), "specs:1: no such file or directory"),
         (lambda folder: [path.unlink() for path in (folder / "specs").iterdir()], "specs: no specs in here; expected"),
         (lambda folder: (folder / "alerts").write_text(""), "alerts/prometheus.yml: not a directory"),
-        (lambda folder: (folder / "alerts/prometheus.yml").mkdir(parents=True), "alerts/prometheus.yml: is a directory"),
+        (
+            lambda folder: (folder / "alerts/prometheus.yml").mkdir(parents=True),
+            "alerts/prometheus.yml: is a directory",
+        ),
         (lambda folder: (folder / "monitoring.yaml").unlink(), "monitoring.yaml:1: cannot be read: no such file"),
     ],
 )
