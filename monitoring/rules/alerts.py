@@ -46,8 +46,8 @@ def burn_alert(slo: Slo, burn: Burn, profile: Profile, *, maintained: bool = Fal
             burn.severity,
             f": the error budget burns {_too_fast(burn)} ({burn.name})",
             f"{_sentence(burn.description)}{{{{ $value | humanizePercentage }}}} of all {_unit(slo)} were bad "
-            f"over the last {long}, which is {_burning(slo, long)} times the pace that the budget allows; this alert fires above "
-            f"{percent(burn.threshold)}. {_outlook(slo, profile, burn.long)}",
+            f"over the last {long}, which is {_burning(slo, long)} times the pace that the budget allows; "
+            f"this alert fires above {percent(burn.threshold)}. {_outlook(slo, profile, burn.long)}",
         ),
     )
 
