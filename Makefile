@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate unit e2e seed-100k bench load-100k token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate unit e2e seed-100k bench load-100k detection token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -62,6 +62,9 @@ bench: setup ## measure the messenger beside its references, 5 to 10 minutes; BE
 
 load-100k: setup ## 100,000 connections over six nodes with traffic, 10 to 20 minutes; says first what it needs
 	$(BIN)/python -m deploy.bench.load100k
+
+detection: setup ## predicted against observed detection of every SLO on the real stack, about 10 minutes
+	$(BIN)/python -m deploy.bench.detection $(DETECTION)
 
 requirements: $(STAMP) ## compile the pinned requirements anew
 	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.txt setup.cfg

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,9 @@ from monitoring.errors import PromqlError
 COUNTER_SUFFIXES = ("_total", "_count", "_bucket")
 """What the name of a series that only grows ends in; a histogram's buckets and count are counters too."""
 
-MAX_DEPTH = 100
+MAX_DEPTH = 1000
+_STRINGS = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
+_BINDS = re.compile(r"[-+*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _STEPS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
 _OPERATORS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
@@ -70,9 +73,9 @@ def quoted(text: str) -> str:
 
 def parse(expr: str) -> pp.Expr:
     """The syntax tree. Raises PromqlError with the parser's own words."""
-    # The parser recurses, and needs time that grows with the square of the depth.
-    if _depth(expr) > MAX_DEPTH:
-        raise PromqlError(f"nested more than {MAX_DEPTH} deep: {expr[:60]}…")
+    # The parser recurses, one level for each bracket and operator, and dies of a few thousand.
+    if len(expr) > MAX_DEPTH and _depth(expr) > MAX_DEPTH:
+        raise PromqlError(f"more than {MAX_DEPTH} brackets and operators inside each other: {expr[:60]}…")
     try:
         return pp.parse(expr)
     except ValueError as error:
@@ -97,8 +100,10 @@ def uses(expr: str) -> list[Use]:
 
 
 def _depth(expr: str) -> int:
-    """How deep brackets nest, those in strings counted as well."""
-    return max(itertools.accumulate(_STEPS.get(character, 0) for character in expr), default=0)
+    """A bound of how deep the syntax tree can be: nested brackets and all operators."""
+    bare = _STRINGS.sub("", expr)
+    nested = max(itertools.accumulate(_STEPS.get(character, 0) for character in bare), default=0)
+    return nested + len(_BINDS.findall(bare))
 
 
 def _selector(node: Any) -> Selector:

@@ -16,7 +16,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -32,6 +32,8 @@ Scalar = str | int | Decimal | bool | None
 MAX_DEPTH = 60
 MAX_NODES = 400_000
 """Values in one document, each use of an alias counted; a thousand SLOs need some 40,000."""
+
+MAX_EXPONENT = 60
 
 _INVALID: Any = object()
 """Stands where a value was refused; never leaves this module, since any mistake is raised in the end."""
@@ -104,12 +106,15 @@ class Notes:
         """Note one mistake at a line of this file."""
         self.mistakes.append(Mistake(self.file, line, message))
 
-    def doubt(self, line: int, message: str) -> None:
-        """Note what may not be meant as it is read: a mistake if strict, else a warning."""
+    def doubt(self, line: int, message: str, otherwise: str = "") -> None:
+        """Note what may not be meant as it is read: a mistake if strict, else a warning.
+
+        `otherwise` is what is done about it when it is no mistake.
+        """
         if self.strict:
             self.add(line, f"{message} (doubtful: --lenient only warns)")
         else:
-            self.warn(line, message)
+            self.warn(line, f"{message}; {otherwise}" if otherwise else message)
 
     def warn(self, line: int, message: str) -> None:
         """Note something worth knowing."""
@@ -141,9 +146,9 @@ class Place:
         """A mistake here."""
         self.notes.add(self.line, self._told(message))
 
-    def doubt(self, message: str) -> None:
-        """A mistake here if strict, else a warning."""
-        self.notes.doubt(self.line, self._told(message))
+    def doubt(self, message: str, otherwise: str = "") -> None:
+        """A mistake here if strict, else a warning that says what is done `otherwise`."""
+        self.notes.doubt(self.line, self._told(message), otherwise)
 
     def warn(self, message: str) -> None:
         """A warning here."""
@@ -212,22 +217,22 @@ class _Builder:
 
     def _event(self, event: Any) -> Node | None:
         """The node that this event finishes, if any."""
-        match event:
-            case yaml.ScalarEvent():
-                return self._anchored(event.anchor, _scalar(event))
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                line = _line(event)
-                if len(self._open) >= MAX_DEPTH:
-                    raise _TooLargeError(line, f"nested more than {MAX_DEPTH} deep")
-                if event.anchor:
-                    self._anchors[event.anchor] = None
-                self._open.append(_Open(line, event.anchor, isinstance(event, yaml.MappingStartEvent)))
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                done = self._open.pop()
-                node = self._mapping(done) if done.is_mapping else Node(done.line, tuple(done.items), size=done.size)
-                return self._anchored(done.anchor, node)
-            case yaml.AliasEvent() if event.anchor:
-                return self._alias(event.anchor, _line(event))
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            return self._anchored(event.anchor, _scalar(event))
+        if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            line = _line(event)
+            if len(self._open) >= MAX_DEPTH:
+                raise _TooLargeError(line, f"nested more than {MAX_DEPTH} deep")
+            if event.anchor:
+                self._anchors[event.anchor] = None
+            self._open.append(_Open(line, event.anchor, kind is yaml.MappingStartEvent))
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            done = self._open.pop()
+            node = self._mapping(done) if done.is_mapping else Node(done.line, tuple(done.items), size=done.size)
+            return self._anchored(done.anchor, node)
+        elif kind is yaml.AliasEvent:
+            return self._alias(event.anchor, _line(event))
         return None
 
     def _anchored(self, anchor: str | None, node: Node) -> Node:
@@ -278,10 +283,18 @@ def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
+@lru_cache(maxsize=4096)
+def _implicit_tag(text: str, implicit: tuple[bool, bool]) -> str:
+    """What YAML takes an untagged scalar for; the same few hundred texts come again and again."""
+    return str(_RESOLVER.resolve(yaml.ScalarNode, text, implicit))
+
+
 def _scalar(event: Any) -> Node:
     text = str(event.value)
-    tag = event.tag if event.tag and event.tag != "!" else _RESOLVER.resolve(yaml.ScalarNode, text, event.implicit)
-    kind, line = tag.rsplit(":", 1)[-1], _line(event)
+    tag, line = event.tag if event.tag and event.tag != "!" else _implicit_tag(text, event.implicit), _line(event)
+    kind = tag.rsplit(":", 1)[-1]
+    if kind == "str":
+        return Node(line, text, text=text)
     try:
         if kind == "float":
             return Node(line, _decimal(text), text=text)
@@ -297,7 +310,8 @@ def _scalar(event: Any) -> Node:
 
 def _decimal(text: str) -> Decimal:
     number = Decimal(text)
-    if not number.is_finite():
+    # Far beyond anything measured, and written without an exponent it would fill the memory.
+    if not number.is_finite() or abs(number.adjusted()) > MAX_EXPONENT:
         raise InvalidOperation
     return number
 
@@ -305,20 +319,24 @@ def _decimal(text: str) -> Decimal:
 def decode(
     node: Node, kind: type[T], notes: Notes, spell: Callable[[str], str] | None = None, path: tuple[str | int, ...] = ()
 ) -> T | None:
-    """The node as `kind` (a msgspec Struct); None when a mistake was noted.
+    """The node as `kind` (a msgspec Struct); None when something in it is missing or wrong.
 
-    A field that is null counts as absent. `spell` gives a field's name in the file, where that
-    differs from what the struct says; `path` is where the node stands. A struct with a class
-    attribute `bare` is read from plain text too, as its field of that name, with a warning.
+    A field that is not known is doubtful, and does not hinder. One that is null counts as
+    absent. `spell` gives a field's name in the file, where that differs from what the struct
+    says; `path` is where the node stands. A struct with a class attribute `bare` is read from
+    plain text too, as its field of that name, with a warning.
     """
-    before = len(notes.mistakes)
-    value = _Decoder(notes, spell).value(node, kind, dotted(path))
-    return value if len(notes.mistakes) == before else None
+    decoder = _Decoder(notes, spell)
+    value = decoder.value(node, kind, dotted(path))
+    return None if decoder.refused else value
 
 
 @cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    return msgspec.structs.fields(kind)
+def _fields(kind: type[msgspec.Struct], spell: Callable[[str], str] | None) -> dict[str, tuple[str, Any, bool]]:
+    """Of each field in a file: its name in the struct, its type, and whether it is required."""
+    return {
+        spell(f.name) if spell else f.encode_name: (f.name, f.type, f.required) for f in msgspec.structs.fields(kind)
+    }
 
 
 @cache
@@ -330,10 +348,23 @@ def _optional(kind: Any) -> Any:
     return None
 
 
+@cache
+def _container(kind: Any) -> tuple[Any, Any]:
+    """`tuple` or `dict` and the type of what is in it; None and None for anything else."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    return (origin, arguments[-1 if origin is dict else 0]) if origin in (tuple, dict) else (None, None)
+
+
 class _Decoder:
     def __init__(self, notes: Notes, spell: Callable[[str], str] | None) -> None:
         self._notes = notes
         self._spell = spell
+        self.refused = False
+        """Whether something is missing or wrong, so that the value is not whole."""
+
+    def _refuse(self, line: int, message: str) -> None:
+        self.refused = True
+        self._notes.add(line, message)
 
     def value(self, node: Node, kind: Any, path: str) -> Any:
         if inner := _optional(kind):
@@ -342,11 +373,9 @@ class _Decoder:
             return node
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self._struct(node, kind, path)
-        origin = get_origin(kind)
-        if origin is tuple:
-            return self._many(node, get_args(kind)[0], path)
-        if origin is dict:
-            return self._table(node, get_args(kind)[1], path)
+        container, item = _container(kind)
+        if container is not None:
+            return self._many(node, item, path) if container is tuple else self._table(node, item, path)
         return self._leaf(node, kind, path)
 
     def _struct(self, node: Node, kind: type[msgspec.Struct], path: str) -> Any:
@@ -355,41 +384,40 @@ class _Decoder:
             self._notes.warn(node.line, f"{_at(path)}the bare name {node.value!r} is read as a reference")
             return kind(**{bare: node.value})
         if not isinstance(node.value, dict):
-            self._notes.add(node.line, f"{_at(path)}expected a mapping, found {_describe(node)}")
+            self._refuse(node.line, f"{_at(path)}expected a mapping, found {_describe(node)}")
             return _INVALID
-        spell = self._spell
-        fields = {spell(f.name) if spell else f.encode_name: f for f in _fields(kind)}
+        fields = _fields(kind, self._spell)
         for key in node.value.keys() - fields.keys():
             self._notes.doubt(node.key_lines[key], f"{_at(path)}{unknown('field', key, fields)}")
         found: dict[str, Any] = {}
-        for key, info in fields.items():
+        for key, (name, inner, required) in fields.items():
             child = node.value.get(key)
-            if child is not None and (info.required or child.value is not None):
-                found[info.name] = self.value(child, info.type, _join(path, key))
-            elif info.required:
-                self._notes.add(node.line, f"{_at(path)}the field {key!r} is missing")
+            if child is not None and (required or child.value is not None):
+                found[name] = self.value(child, inner, _join(path, key))
+            elif required:
+                self._refuse(node.line, f"{_at(path)}the field {key!r} is missing")
         return _construct(kind, found)
 
     def _many(self, node: Node, kind: Any, path: str) -> Any:
         if not isinstance(node.value, tuple):
-            self._notes.add(node.line, f"{_at(path)}expected a list, found {_describe(node)}")
+            self._refuse(node.line, f"{_at(path)}expected a list, found {_describe(node)}")
             return _INVALID
         return tuple(self.value(item, kind, f"{path}[{i}]") for i, item in enumerate(node.value))
 
     def _table(self, node: Node, kind: Any, path: str) -> Any:
         if not isinstance(node.value, dict):
-            self._notes.add(node.line, f"{_at(path)}expected a mapping, found {_describe(node)}")
+            self._refuse(node.line, f"{_at(path)}expected a mapping, found {_describe(node)}")
             return _INVALID
         return {key: self.value(child, kind, _join(path, key)) for key, child in node.value.items()}
 
     def _leaf(self, node: Node, kind: Any, path: str) -> Any:
         if isinstance(node.value, (dict, tuple)):
-            self._notes.add(node.line, f"{_at(path)}expected {_name(kind)}, found {_describe(node)}")
+            self._refuse(node.line, f"{_at(path)}expected {_name(kind)}, found {_describe(node)}")
             return _INVALID
         try:
             return _exact_leaf(node, kind)
         except (msgspec.ValidationError, OutOfRangeError) as error:
-            self._notes.add(node.line, f"{_at(path)}{_lower_first(str(error))}")
+            self._refuse(node.line, f"{_at(path)}{_lower_first(str(error))}")
             return _INVALID
 
 

@@ -21,7 +21,7 @@ from monitoring.spec.model import Calendar, Slo
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 HORIZON = datetime(2041, 1, 1, tzinfo=UTC)
-"""Up to here calendars are right; `generate` warns in the year before."""
+"""Up to here calendars are right; a test fails two years before."""
 
 SLICE = Duration.parse("5m")
 

@@ -44,10 +44,11 @@ def sample(slo: Slo, profile: Profile) -> str:
     """How bad this moment is: what `slo:errors:sample` records for a sampled SLO."""
     if slo.slices is None:
         assert isinstance(slo.sli, SampleSli)  # noqa: S101  is_sampled said so
-        return slo.sli.error
+        return _bounded(slo.sli.error)
     error = _slice_ratio(slo.sli, profile.window(slo.slices.window), profile.scrape_interval)
     if slo.slices.target is not None:
-        error = f"({error}) > bool {plain(1 - slo.slices.target)}"
+        # Extrapolation may leave a slice that just meets its target a hair below it.
+        error = f"round({error}, 1e-9) > bool {plain(1 - slo.slices.target)}"
     return (
         error
         + {
@@ -116,16 +117,14 @@ def _share(sli: Sli, window: Duration, total: str) -> str:
     """Bad ÷ `total`; no sample where that is 0, since 0/0 would give NaN."""
     match sli:
         case EventSli(good=None, bad=bad_events) if bad_events:
-            share = f"({bad_events.over(window)} or vector(0))\n  / ({total} > 0)"
+            # A difference of counters may fall just below 0 between two scrapes.
+            return f"clamp(\n  ({bad_events.over(window)} or vector(0))\n  / ({total} > 0),\n  0, 1\n)"
         case EventSli(good=good) if good:
             # Subtracted as whole numbers first: 1 - 95/100 would lie above 0.05.
-            share = f"({total} - ({good.over(window)} or vector(0)))\n  / ({total} > 0)"
+            return f"clamp_min(\n  {total} - ({good.over(window)} or vector(0)),\n  0\n)\n/ ({total} > 0)"
         case CompositeSli():
             return f"{_weighed((part, _bad(part.sli, window)) for part in sli.parts)}\n/ ({total} > 0)"
-        case _:
-            raise AssertionError(f"{type(sli).__name__} has nothing to count")
-    # A part that a spec computes as a difference may even come out below nothing.
-    return f"clamp(\n  {share},\n  0,\n  1\n)"
+    raise AssertionError(f"{type(sli).__name__} has nothing to count")
 
 
 def _bad(sli: SimpleSli, window: Duration) -> str:
@@ -149,7 +148,7 @@ def _slice_ratio(sli: Sli, window: Duration, step: Duration) -> str:
         case RatioSli():
             return _opaque(sli, window)
         case SampleSli():
-            return f"avg_over_time(({sli.error})[{window}:{step}])"
+            return f"avg_over_time(({_bounded(sli.error)})[{window}:{step}])"
         case CompositeSli():
             ratios = [(part, f"({_slice_ratio(part.sli, window, step)})") for part in sli.parts]
             weights = [(part, f"({expr} * 0 + 1)") for part, expr in ratios]
@@ -157,8 +156,12 @@ def _slice_ratio(sli: Sli, window: Duration, step: Duration) -> str:
 
 
 def _opaque(sli: RatioSli, window: Duration) -> str:
-    # NaN is not at least 0, so a ratio of nothing falls out.
-    return f"clamp(avg({sli.error.over(window)}), 0, 1) >= 0"
+    return _bounded(f"avg({sli.error.over(window)})")
+
+
+def _bounded(error: str) -> str:
+    """A query's own word on how bad something is, held to 0..1; NaN is not at least 0 and falls out."""
+    return f"clamp({error}, 0, 1) >= 0"
 
 
 def _present(sli: Sli, window: Duration) -> str:

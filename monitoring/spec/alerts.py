@@ -138,7 +138,7 @@ def _condition(library: Library, entry: ConditionEntry, place: Place) -> Conditi
     here = where.at("spec", "condition")
     burn = spec.condition
     if burn.op in ("lt", "lte"):
-        here.at("op").doubt(f"{burn.op} would alert while the budget burns slower than {burn.threshold}; read as gt")
+        here.at("op").doubt(f"{burn.op} would alert while the budget burns slower than {burn.threshold}", "read as gt")
     if burn.threshold <= 0:
         here.at("threshold").error(f"expected a burn rate above 0, found {burn.threshold}")
     try:

@@ -23,13 +23,17 @@ from monitoring.yamltree import Place
 
 API_VERSION = "openslo/v1alpha"
 
+SLICE = Duration(60)
+"""Of Timeslices, leniently."""
+
 _UNITS = {"Second": "s", "Day": "d", "Week": "w", "Month": "M", "Quarter": "Q"}
 
 
 class Query(Struct):
     query: str
     source: Name = "prometheus"
-    query_type: str = "promql"
+    query_type: str = ""
+    """`promql`, `query` and the like; whether it is PromQL, parsing tells."""
 
 
 class Ratio(Struct):
@@ -82,9 +86,11 @@ def build(library: Library, document: SloDocument, place: Place) -> tuple[Slo, .
     extras = extensions.read(
         document.metadata.annotations, lambda key, message: place.at("metadata", "annotations", key).error(message)
     )
-    if spec.budgeting_method != "Occurrences":
-        here.at("budgetingMethod").error(
-            "Timeslices need a timeSliceWindow, for which v1alpha has no field; use openslo/v1"
+    sliced = spec.budgeting_method == "Timeslices"
+    if sliced:
+        here.at("budgetingMethod").doubt(
+            "Timeslices need a timeSliceWindow, for which v1alpha has no field; use openslo/v1",
+            f"slices of {SLICE} are taken",
         )
     period = _period(here.at("timeWindows"), spec.time_windows)
     base = slos.basis(library, place, document.metadata, spec.service, spec.description, extras, period)
@@ -94,7 +100,8 @@ def build(library: Library, document: SloDocument, place: Place) -> tuple[Slo, .
         goal = slos.possible(spot.at("target"), objective.target)
         sli = _sli(spec, objective, here, spot)
         if base is not None and goal is not None and sli is not None:
-            slo = replace(base, target=goal, sli=sli)
+            slices = slos.slices(spot, "Timeslices", objective.time_slice_target, str(SLICE), base) if sliced else None
+            slo = replace(base, target=goal, sli=sli, slices=slices)
             made.append(slos.named(slo, objective.display_name, i) if len(spec.objectives) > 1 else slo)
     if not spec.objectives:
         here.at("objectives").error("expected at least one objective")
@@ -118,10 +125,7 @@ def _sli(spec: SloSpec, objective: Objective, here: Place, spot: Place) -> Simpl
 
 
 def _ask(place: Place, query: Query) -> Asked | None:
-    if query.query_type.lower() != "promql":
-        place.at("queryType").doubt(f"expected promql, found {query.query_type!r}; the SLO is left out")
-        return None
-    return indicators.ask(place.at("query"), query.query)
+    return indicators.ask(place.at("query"), query.query, query.source)
 
 
 def _period(place: Place, found: tuple[TimeWindow, ...]) -> Period | None:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -60,12 +61,12 @@ class Threshold:
     value: Decimal | None
 
 
-def ask(place: Place, text: str) -> Asked | None:
-    """Read a query that must be PromQL; None when refused."""
+def ask(place: Place, text: str, kind: str = "Prometheus") -> Asked | None:
+    """Read a query of a source of this type; None when refused, or doubted since it is no PromQL."""
     try:
         return Asked(queries.read(text), place)
     except PromqlError as error:
-        place.error(str(error))
+        _foreign(place, kind, f"no PromQL, which a query of the type {kind} must be: {error}")
         return None
 
 
@@ -145,7 +146,7 @@ def of_threshold(asked: Asked, threshold: Threshold, native_histogram: bool) -> 
         threshold.place.error("the field 'op' is missing: a thresholdMetric is compared, with lt, lte, gt or gte")
         return None
     if value is None:
-        threshold.place.doubt("the field 'value' is missing: a thresholdMetric is compared with 0")
+        threshold.place.doubt("the field 'value' is missing, which a thresholdMetric needs", "compared with 0")
         value = Decimal(0)
     selector = asked.written.plain
     if native_histogram:
@@ -163,6 +164,9 @@ def of_threshold(asked: Asked, threshold: Threshold, native_histogram: bool) -> 
         asked.place.error(str(error))
         return None
     operand = text if selector else f"({text})"
+    if queries.may_be_nan(asked.written.tree):
+        # NaN would miss no objective; it says that there was nothing to judge, and so must be no sample.
+        operand = f"({operand} >= -Inf)"
     return SampleSli(f"avg({operand} {_BEYOND[op]} bool {plain(value)})", asked.written.selectors)
 
 
@@ -181,20 +185,14 @@ def _asked(library: Library, metric: Metric, place: Place) -> Asked | None:
     kind = _source_type(library, here, source.type, source.metric_source_ref)
     if kind is None:
         return None
-    sure = kind.lower().replace("-", "").replace(" ", "").replace("_", "") in PROMQL_TYPES
     field = next((name for name in QUERY_FIELDS if name in source.spec), None)
     query = source.spec[field] if field else None
-    if query is None or not isinstance(query.value, str):
+    if field is None or query is None or not isinstance(query.value, str):
         found = ", ".join(source.spec) or "nothing"
-        (here.at("spec").error if sure else here.at("spec").doubt)(
-            f"expected a query in PromQL under 'query', found {found} of the type {kind}{_left_out(sure)}"
-        )
+        _foreign(here.at("spec"), kind, f"expected a query in PromQL under 'query', found {found} of the type {kind}")
         return None
-    spot = here.at("spec", field or "")
-    try:
-        asked = Asked(queries.read(query.text), spot)
-    except PromqlError as error:
-        (spot.error if sure else spot.doubt)(f"{error}{_left_out(sure, kind)}")
+    asked = ask(here.at("spec", field), query.text, kind)
+    if asked is None:
         return None
     for name in source.spec:
         if name != field:
@@ -202,11 +200,12 @@ def _asked(library: Library, metric: Metric, place: Place) -> Asked | None:
     return asked
 
 
-def _left_out(sure: bool, kind: str = "") -> str:
-    if sure:
-        return ""
-    why = f"; a query of the type {kind} must be PromQL" if kind else ""
-    return f"{why}; the SLO is left out"
+def _foreign(place: Place, kind: str, message: str) -> None:
+    """Refuse a query; one of a type that need not be PromQL is only doubted, and its SLO left out."""
+    if re.sub(r"[-_ ]", "", kind.lower()) in PROMQL_TYPES:
+        place.error(message)
+    else:
+        place.doubt(message, "the SLO is left out")
 
 
 def _source_type(library: Library, place: Place, written: str | None, reference: str | None) -> str | None:

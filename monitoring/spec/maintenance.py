@@ -78,17 +78,22 @@ class _Span(msgspec.Struct):
     long: bool = False
 
 
-def load_maintenance(path: Path, slos: Sequence[Slo], services: Collection[str] = ()) -> tuple[Maintenance, ...]:
+def load_maintenance(path: Path, slos: Sequence[Slo] | None, services: Collection[str] = ()) -> tuple[Maintenance, ...]:
     """Every span of the file, by start. Raises SpecError with every mistake in it.
 
     A span may name the SLOs given, their services, and `services`, which have alerts
-    but no SLO. A file without a span is right.
+    but no SLO; with None for the SLOs, whoever reads the file has no specs and names are
+    not looked at. A file without a span is right.
     """
     notes = Notes(shown(path))
-    known = {
-        "slos": {slo.name for slo in slos},
-        "services": {slo.service.name for slo in slos} | set(services),
-    }
+    known = (
+        None
+        if slos is None
+        else {
+            "slos": {slo.name for slo in slos},
+            "services": {slo.service.name for slo in slos} | set(services),
+        }
+    )
     found = [span for i, node in enumerate(_nodes(path, notes)) if (span := _span(node, i, known, notes))]
     _check_ids(found, notes)
     if notes.mistakes:
@@ -131,7 +136,7 @@ def _nodes(path: Path, notes: Notes) -> tuple[Node, ...]:
     return ()
 
 
-def _span(node: Node, index: int, known: dict[str, set[str]], notes: Notes) -> Maintenance | None:
+def _span(node: Node, index: int, known: dict[str, set[str]] | None, notes: Notes) -> Maintenance | None:
     path, before = f"[{index}]", len(notes.mistakes)
     written = decode(node, _Span, notes, path=(index,))
     if written is None:
@@ -201,13 +206,14 @@ def _check_correction(written: _Span, note: Note) -> None:
         note("reason", f"a correction says why, in at least {MIN_REASON_WORDS} words")
 
 
-def _check_names(written: _Span, known: dict[str, set[str]], note: Note) -> None:
+def _check_names(written: _Span, known: dict[str, set[str]] | None, note: Note) -> None:
     for key, what in (("services", "service"), ("slos", "SLO")):
         names: tuple[str, ...] | None = getattr(written, key)
         if names == ():
             note(key, "an empty list names nothing, and a span that names nothing covers everything; leave the key out")
-        for name in sorted(set(names or ()) - known[key]):
-            note(key, f"no {what} {name!r} among the specs; there is {', '.join(sorted(known[key])) or 'none'}")
+        there = None if known is None else known[key]
+        for name in sorted(set(names or ()) - there) if there is not None else ():
+            note(key, f"no {what} {name!r} among the specs; there is {', '.join(sorted(there or ())) or 'none'}")
 
 
 def _check_ids(found: Iterable[Maintenance], notes: Notes) -> None:

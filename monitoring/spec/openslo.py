@@ -180,8 +180,8 @@ class PolicyEntry(Struct):
 
 class SloSpec(Struct):
     service: Name
-    budgeting_method: Literal["Occurrences", "Timeslices", "RatioTimeslices"]
     objectives: tuple[Objective, ...]
+    budgeting_method: Literal["Occurrences", "Timeslices", "RatioTimeslices"] | None = None
     indicator: IndicatorDocument | None = None
     indicator_ref: Name | None = None
     time_window: tuple[TimeWindow, ...] = ()

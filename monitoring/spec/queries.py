@@ -14,7 +14,7 @@ series is summed. Whatever cannot be counted is refused with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ import promql_parser as pp
 
 from monitoring.errors import PromqlError
 from monitoring.promql import Selector, is_counter, parse, plain_selector, uses
+from monitoring.spec import trees
 from monitoring.spec.model import WINDOW, Query
 
 MAX_LENGTH = 20_000
@@ -34,11 +35,9 @@ _MARK = "373d1h1m1s7ms"
 
 _PLACEHOLDER = re.compile(
     r"""(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)"""
+    r"""|(?P<comment>\#[^\n]*)"""
     r"""|\[\s*(?:\{\{\s*-?\s*\.?\w+\s*-?\s*\}\}|\$\w+|\$\{\w+\})\s*(?=[\]:])"""
 )
-_STRING = r"""(?P<string>"(?:\\.|[^"\\])*")"""
-_SPACE = re.compile(_STRING + r"|\s+")
-_PADDING = re.compile(_STRING + r"|\( | \)")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
@@ -46,11 +45,9 @@ _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _TOO_NEW = frozenset(
     """histogram_avg histogram_stddev histogram_stdvar histogram_quantiles sort_by_label sort_by_label_desc
     mad_over_time info double_exponential_smoothing first_over_time ts_of_max_over_time ts_of_min_over_time
-    ts_of_last_over_time ts_of_first_over_time limitk limit_ratio""".split()  # noqa: SIM905  a list of words
+    ts_of_last_over_time ts_of_first_over_time fill limitk limit_ratio""".split()  # noqa: SIM905  a list of words
 )
-_DROP_LABELS = frozenset(["sum", "avg", "min", "max", "count", "stddev", "stdvar", "group", "quantile"])
 _INSTANT_DELTAS = frozenset(("irate", "idelta"))
-_PASS_THROUGH = frozenset(("clamp_min", "label_replace", "label_join"))
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class Written:
     def text(self) -> str:
         """As it is printed."""
         plain = self.plain
-        return str(plain) if plain else _one_line(self.tree)
+        return str(plain) if plain else trees.one_line(self.tree)
 
     @property
     def plain(self) -> Selector | None:
@@ -86,13 +83,13 @@ def read(text: str) -> Written:
     except PromqlError as error:
         raise PromqlError(str(error).replace(_MARK, WINDOW)) from error
     _check_names(tree)
-    kind = _value_type(tree)
+    kind = trees.value_type(tree)
     if kind != "vector":
         raise PromqlError(f"expected a query that gives a vector of values, this one gives a {kind}: {_short(text)}")
     selectors = tuple(dict.fromkeys(use.selector for use in uses(marked)))
     if not selectors:
         raise PromqlError(f"this query reads no metric: {_short(text)}")
-    return Written(tree, found, any(isinstance(n, pp.MatrixSelector | pp.SubqueryExpr) for n in _all(tree)), selectors)
+    return Written(tree, found, any(trees.outer_ranges(tree)), selectors)
 
 
 def events(written: Written, counter: bool | None, doubt: Say, warn: Say) -> Query:
@@ -106,7 +103,7 @@ def events(written: Written, counter: bool | None, doubt: Say, warn: Say) -> Que
     counting = _counting(written, counter, doubt, warn)
     if selector := written.plain:
         return _query(f"sum({counting}({selector}[{_MARK}]))", written)
-    wrong = _uncountable(written.tree, lambda node: isinstance(node, pp.VectorSelector))
+    wrong = trees.uncountable(written.tree, lambda node: isinstance(node, pp.VectorSelector))
     if wrong is not None:
         raise PromqlError(
             f"{_short(wrong.prettify())} cannot be counted over a window by adding {counting}; write the range "
@@ -118,7 +115,7 @@ def events(written: Written, counter: bool | None, doubt: Say, warn: Say) -> Que
 def ratio(written: Written, inverted: bool, doubt: Say, warn: Say) -> Query:
     """A ratio over a window from a query with ranges; `inverted` takes it from 1."""
     tree = _windowed(written, doubt, counts=False)
-    if _has_labels(tree):
+    if trees.has_labels(tree):
         warn("this ratio may have several series; the plain mean of them is taken, busy or quiet")
     text = _label_free(tree, "avg")
     return _query(f"1 - ({text})" if inverted else text, written)
@@ -131,9 +128,18 @@ def moment(written: Written) -> str:
     return written.text
 
 
+def may_be_nan(tree: Any) -> bool:
+    """Whether a query can give NaN where there is nothing to divide or to take a quantile of."""
+    return any(
+        (isinstance(node, pp.BinaryExpr) and str(node.op) in ("/", "%"))
+        or (isinstance(node, pp.Call) and ("quantile" in node.func.name or node.func.name == "histogram_fraction"))
+        for node in trees.every(tree)
+    )
+
+
 def label_free(text: str, tree: Any) -> str:
     """A query's text, averaged when it may give several series."""
-    return f"avg({text})" if _has_labels(tree) else text
+    return f"avg({text})" if trees.has_labels(tree) else text
 
 
 def samples(selector: Selector) -> tuple[Query, Query]:
@@ -159,6 +165,8 @@ def _marked(text: str) -> tuple[str, bool]:
             if _TEMPLATE.search(string):
                 raise PromqlError(f"a placeholder may only stand for a range, not in the text {string}")
             return string
+        if match["comment"]:
+            return ""
         found = True
         return f"[{_MARK}"
 
@@ -167,22 +175,30 @@ def _marked(text: str) -> tuple[str, bool]:
 
 
 def _check_names(tree: Any) -> None:
-    for node in _all(tree):
+    for node in trees.every(tree):
         match node:
             case pp.VectorSelector():
                 if not node.name or not _NAME.fullmatch(node.name):
                     raise PromqlError(f"expected the name of one metric, found {node.prettify()}")
                 if node.at:
                     raise PromqlError(f"a fixed time cannot be evaluated again and again: {node.prettify()}")
+                if strange := [m.name for m in node.matchers.matchers if not _NAME.fullmatch(m.name)]:
+                    raise PromqlError(f"{strange[0]!r} is no label's name for Prometheus 2.42: {node.prettify()}")
                 if node.matchers.or_matchers:
                     raise PromqlError(f"'or' between matchers is not PromQL: {node.prettify()}")
             case pp.SubqueryExpr():
                 if node.at:
                     raise PromqlError(f"a fixed time cannot be evaluated again and again: {_short(node.prettify())}")
+            case pp.BinaryExpr() if node.modifier and _fills(node.modifier):
+                _check_age("fill")
             case pp.Call():
                 _check_age(node.func.name)
             case pp.AggregateExpr():
                 _check_age(str(node.op))
+
+
+def _fills(modifier: Any) -> bool:
+    return (modifier.fill_values.lhs, modifier.fill_values.rhs) != (None, None)
 
 
 def _check_age(name: str) -> None:
@@ -190,65 +206,9 @@ def _check_age(name: str) -> None:
         raise PromqlError(f"{name} is not known to Prometheus 2.42")
 
 
-def _value_type(node: Any) -> str:
-    match node:
-        case pp.NumberLiteral():
-            return "number"
-        case pp.StringLiteral():
-            return "text"
-        case pp.MatrixSelector() | pp.SubqueryExpr():
-            return "range of values"
-        case pp.ParenExpr() | pp.UnaryExpr():
-            return _value_type(node.expr)
-        case pp.Call():
-            return "number" if node.func.return_type == pp.ValueType.Scalar else "vector"
-        case pp.BinaryExpr():
-            return "number" if _value_type(node.lhs) == _value_type(node.rhs) == "number" else "vector"
-    return "vector"
-
-
-def _children(node: Any) -> list[Any]:
-    match node:
-        case pp.Call():
-            return list(node.args)
-        case pp.BinaryExpr():
-            return [node.lhs, node.rhs]
-        case pp.AggregateExpr() | pp.ParenExpr() | pp.UnaryExpr() | pp.SubqueryExpr():
-            return [node.expr]
-        case pp.MatrixSelector():
-            return [node.vector_selector]
-    return []
-
-
-def _all(node: Any) -> Iterator[Any]:
-    yield node
-    for child in _children(node):
-        yield from _all(child)
-
-
-def _has_labels(node: Any) -> bool:
-    """Whether the result may have labels, and so several series."""
-    match node:
-        case pp.VectorSelector() | pp.MatrixSelector():
-            return True
-        case pp.AggregateExpr():
-            if str(node.op) not in _DROP_LABELS:
-                return True
-            modifier = node.modifier
-            without = modifier is not None and modifier.type == pp.AggModifierType.Without
-            return without or bool(modifier and modifier.labels)
-        case pp.BinaryExpr() if str(node.op) in ("and", "unless"):
-            return _has_labels(node.lhs)
-        case pp.Call() if node.func.name in ("vector", "scalar"):
-            return False
-        case pp.Call() if node.func.name.startswith("absent"):
-            return True
-    return any(map(_has_labels, _children(node)))
-
-
 def _label_free(tree: Any, aggregation: str) -> str:
-    text = _one_line(tree)
-    return f"{aggregation}({text})" if _has_labels(tree) else text
+    text = trees.one_line(tree)
+    return f"{aggregation}({text})" if trees.has_labels(tree) else text
 
 
 def _query(marked: str, written: Written) -> Query:
@@ -322,16 +282,8 @@ def _with_mark(node: Any, end: str) -> Any:
     return pp.parse(f"{head}[{_MARK}{end}{tail}")
 
 
-def _outer_ranges(node: Any) -> Iterator[Any]:
-    if isinstance(node, pp.MatrixSelector | pp.SubqueryExpr):
-        yield node
-        return
-    for child in _children(node):
-        yield from _outer_ranges(child)
-
-
 def _check_ranges(written: Written, doubt: Say, counts: bool) -> None:
-    calls = [node for node in _all(written.tree) if isinstance(node, pp.Call)]
+    calls = [node for node in trees.every(written.tree) if isinstance(node, pp.Call)]
     if hasty := next((call for call in calls if call.func.name in _INSTANT_DELTAS), None):
         raise PromqlError(
             f"{hasty.func.name} looks at two samples only, whatever its window; use rate: {_short(hasty.prettify())}"
@@ -339,7 +291,7 @@ def _check_ranges(written: Written, doubt: Say, counts: bool) -> None:
     for call in calls:
         if call.func.name in ("rate", "increase") and isinstance(call.args[0], pp.SubqueryExpr):
             doubt(f"{call.func.name} of a sum misses the resets of its counters: {_short(call.prettify())}")
-    ranges = {pp.display_duration(node.range) for node in _outer_ranges(written.tree)}
+    ranges = {pp.display_duration(node.range) for node in trees.outer_ranges(written.tree)}
     if not written.has_placeholder and len(ranges) > 1:
         doubt(f"the ranges {', '.join(sorted(ranges))} all stand for one window")
     if written.has_placeholder and counts and _MARK not in ranges:
@@ -350,63 +302,22 @@ def _may_rename(written: Written, doubt: Say) -> bool:
     """Whether turning each rate into an increase only changes the unit of the result."""
 
     def is_rate(node: Any) -> bool:
-        return isinstance(node, pp.Call) and node.func.name == "rate"
+        return (
+            isinstance(node, pp.Call)
+            and node.func.name == "rate"
+            and (not written.has_placeholder or _is_window(node.args[0]))
+        )
 
     def is_leaf(node: Any) -> bool:
-        return not any(map(is_rate, _all(node))) or is_rate(node)
+        return is_rate(node) or not any(map(is_rate, trees.outside_subqueries(node)))
 
-    if not any(map(is_rate, _all(written.tree))):
+    if not any(map(is_rate, trees.outside_subqueries(written.tree))):
         return False
-    wrong = _uncountable(written.tree, is_leaf)
+    wrong = trees.uncountable(written.tree, is_leaf)
     if wrong is None:
         return True
     doubt(f"no number of events: {_short(wrong.prettify())} depends on a rate in another way than by sums")
     return False
-
-
-def _uncountable(node: Any, is_leaf: Callable[[Any], bool]) -> Any | None:
-    """The first part of a query that is not linear in its leaves; None when all of it is."""
-    if is_leaf(node):
-        return None
-    parts: list[Any] | None = None
-    match node:
-        case pp.ParenExpr() | pp.UnaryExpr():
-            parts = [node.expr]
-        case pp.AggregateExpr() if str(node.op) == "sum":
-            parts = [node.expr]
-        case pp.Call() if node.func.name in _PASS_THROUGH:
-            parts = [node.args[0]]
-        case pp.Call() if node.func.name == "vector":
-            parts = [node.args[0]]
-        case pp.NumberLiteral() if node.val == 0:
-            parts = []
-        case pp.BinaryExpr():
-            parts = _summands(node)
-    if parts is None:
-        return node
-    return next((wrong for part in parts if (wrong := _uncountable(part, is_leaf)) is not None), None)
-
-
-def _summands(node: Any) -> list[Any] | None:
-    """What must be linear for a binary expression to be; None when it cannot be."""
-    match str(node.op):
-        case "+" | "-" | "or":
-            return [node.lhs, node.rhs]
-        case "*" if _is_number(node.lhs):
-            return [node.rhs]
-        case "*" | "/" if _is_number(node.rhs):
-            return [node.lhs]
-    return None
-
-
-def _is_number(node: Any) -> bool:
-    return all(isinstance(n, pp.NumberLiteral | pp.ParenExpr | pp.UnaryExpr | pp.BinaryExpr) for n in _all(node))
-
-
-def _one_line(tree: Any) -> str:
-    """A tree printed without the printer's line breaks; what stands in quotes is left alone."""
-    text = _SPACE.sub(lambda match: match["string"] or " ", tree.prettify()).strip()
-    return _PADDING.sub(lambda match: match["string"] or match[0].strip(), text)
 
 
 def _short(text: str) -> str:

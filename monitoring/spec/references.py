@@ -26,6 +26,7 @@ class Library:
     """Every OpenSLO object that was read, in the order of reading."""
 
     _found: dict[tuple[str, str], tuple[Document, Place]] = field(default_factory=dict)
+    _names: dict[str, list[str]] = field(default_factory=dict)
     _used: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, kind: str, document: Document, place: Place) -> None:
@@ -35,6 +36,7 @@ class Library:
             place.at("metadata", "name").error(f"{kind} {key[1]!r} exists already, in {self._found[key][1]}")
         else:
             self._found[key] = document, place
+            self._names.setdefault(kind, []).append(key[1])
 
     def slos(self) -> Iterator[tuple[SloDocument, Place]]:
         """Every SLO with its place."""
@@ -44,7 +46,7 @@ class Library:
 
     def names(self, kind: str) -> list[str]:
         """Every name of a kind."""
-        return [name for of, name in self._found if of == kind]
+        return self._names.get(kind, [])
 
     def service(self, name: str) -> ServiceDocument | None:
         """The Service of this name, if there is one."""

@@ -37,6 +37,8 @@ def build(library: Library, document: SloDocument, place: Place) -> Made:
         document.metadata.annotations, lambda key, message: place.at("metadata", "annotations", key).error(message)
     )
     alerting = alerts.read(library, spec.alert_policies, here.at("alertPolicies")) if spec.alert_policies else None
+    if spec.budgeting_method is None:
+        here.doubt("the field 'budgetingMethod' is missing", "Occurrences are counted")
     period = windows.period(here.at("timeWindow"), spec.time_window)
     base = basis(library, place, document.metadata, spec.service, spec.description, extras, period)
     if not spec.objectives:
@@ -65,7 +67,7 @@ def basis(
     owner = _service(library, place.at("spec", "service"), service)
     slo_id = names.slo_id(place.at("metadata", "name"), metadata.name)
     labels = names.labels(place.at("metadata", "labels"), metadata.labels)
-    if owner is None or slo_id is None or period is None:
+    if slo_id is None or period is None:
         return None
     return Slo(
         name=slo_id,
@@ -98,7 +100,7 @@ def _with_alerting(slo: Slo, alerting: Alerting) -> Slo:
     )
 
 
-def _service(library: Library, place: Place, name: str) -> Service | None:
+def _service(library: Library, place: Place, name: str) -> Service:
     """The Service of this name; where no Service is declared at all, any name is one."""
     known = library.names("Service")
     found = library.service(name)
@@ -106,8 +108,8 @@ def _service(library: Library, place: Place, name: str) -> Service | None:
         return Service(name, found.metadata.display_name or name)
     if not known:
         return Service(name, name)
-    place.error(missing("Service", name, known))
-    return None
+    place.doubt(missing("Service", name, known), "read as one that is declared elsewhere")
+    return Service(name, name)
 
 
 def _each(library: Library, document: SloDocument, here: Place, base: Slo, extras: Extensions) -> tuple[Slo, ...]:
@@ -119,11 +121,11 @@ def _each(library: Library, document: SloDocument, here: Place, base: Slo, extra
         if objective.composite_weight is not None:
             place.at("compositeWeight").warn("has no effect without an indicator of this objective")
         goal = target(place, objective)
-        slices = _slices(place, spec.budgeting_method, objective, base)
+        cut = _slices(place, spec.budgeting_method, objective, base)
         sli = _sli(library, found, objective, place, extras) if found else None
         if sli is None or goal is None:
             continue
-        slo = replace(base, target=goal, slices=slices, sli=sli)
+        slo = replace(base, target=goal, slices=cut, sli=sli)
         made.append(named(slo, objective.display_name, i) if len(spec.objectives) > 1 else slo)
     for i, slo in enumerate(made):
         if any(slo.name == other.name for other in made[:i]):
@@ -148,7 +150,7 @@ def _composite(library: Library, document: SloDocument, here: Place, base: Slo, 
     if spec.indicator or spec.indicator_ref is not None:
         here.error("expected an indicator either of the SLO or of each objective, found both")
     parts: list[Part] = []
-    slices: list[Slices | None] = []
+    cuts: list[Slices | None] = []
     for i, objective in enumerate(spec.objectives):
         place = here.at("objectives", i)
         found = _indicator(library, objective.indicator, objective.indicator_ref, place)
@@ -158,19 +160,19 @@ def _composite(library: Library, document: SloDocument, here: Place, base: Slo, 
         if weight <= 0:
             place.at("compositeWeight").error(f"expected a weight above 0, found {weight}")
             return None
-        slices.append(_slices(place, spec.budgeting_method, objective, base))
-        if spec.budgeting_method == "Occurrences" and sli is not None and not isinstance(sli, EventSli):
+        cuts.append(_slices(place, spec.budgeting_method, objective, base))
+        if spec.budgeting_method in ("Occurrences", None) and sli is not None and not isinstance(sli, EventSli):
             place.error("a composite that counts occurrences needs events to count; use Timeslices for this indicator")
         if sli is not None and goal is not None:
             name = objective.display_name or (found[0].metadata.name if found else "") or str(i + 1)
             parts.append(Part(name, weight, goal, sli))
-    if any(one != slices[0] for one in slices):
+    if any(cut != cuts[0] for cut in cuts):
         here.at("objectives").error("a composite has one kind of slice: timeSliceWindow and timeSliceTarget must agree")
     if len(parts) < len(spec.objectives):
         return None
     total = sum((part.weight for part in parts), Decimal(0))
     mean = sum((part.weight * part.target for part in parts), Decimal(0)) / total
-    return replace(base, target=mean, slices=slices[0], sli=CompositeSli(tuple(parts)))
+    return replace(base, target=mean, slices=cuts[0], sli=CompositeSli(tuple(parts)))
 
 
 def _indicator(
@@ -229,9 +231,13 @@ def percentage(place: Place, percent: Decimal) -> Decimal | None:
     return percent.scaleb(-2)
 
 
-def _slices(place: Place, method: str, objective: Objective, base: Slo) -> Slices | None:
-    share, length = objective.time_slice_target, objective.time_slice_window
-    if method == "Occurrences":
+def _slices(place: Place, method: str | None, objective: Objective, base: Slo) -> Slices | None:
+    return slices(place, method, objective.time_slice_target, objective.time_slice_window, base)
+
+
+def slices(place: Place, method: str | None, share: Decimal | None, length: str | None, base: Slo) -> Slices | None:
+    """The slices of time that an objective budgets; None when it counts occurrences, or was refused."""
+    if method in ("Occurrences", None):
         if share is not None or length is not None:
             place.warn("timeSliceTarget and timeSliceWindow have no effect with Occurrences")
         return None

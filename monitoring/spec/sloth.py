@@ -26,6 +26,8 @@ from monitoring.yamltree import AsWritten, Node, Place
 VERSION = "prometheus/v1"
 API_VERSION = "sloth.slok.dev/v1"
 
+_PLUGINS = "plugins are programs of sloth, which are not run here; their effect is left out"
+
 
 class Events(msgspec.Struct):
     error_query: str
@@ -160,7 +162,7 @@ def _condition(place: Place, name: str, severity: str, window: Window, period: D
     if short >= long:
         place.at("shortWindow").error(f"expected less than the long window of {long}, found {short}")
     try:
-        factor = burn_factor(window.error_budget_percent.scaleb(-2), long, period)
+        factor = burn_factor(window.error_budget_percent.scaleb(-2), int(long), int(period))
     except OutOfRangeError as error:
         place.error(str(error))
         return None
@@ -174,7 +176,9 @@ def build(library: Library, found: Found, policy: Policy) -> tuple[Slo, ...]:
     service = Service(spec.service, (declared.metadata.display_name if declared else None) or spec.service)
     shared = names.labels(place.at("labels"), spec.labels)
     if spec.slo_plugins is not None:
-        place.at(spell("slo_plugins")).doubt("plugins are programs of sloth; their effect is left out")
+        place.at(spell("slo_plugins")).warn(
+            "plugins are programs of sloth, which are not run here; their effect is left out"
+        )
     if not spec.slos:
         place.at("slos").error("expected at least one SLO")
     made = [
@@ -188,7 +192,7 @@ def _slo(
 ) -> Slo | None:
     spell = found.spell
     if objective.plugins is not None:
-        place.at("plugins").doubt("plugins are programs of sloth; their effect is left out")
+        place.at("plugins").warn(_PLUGINS)
     slo_id = names.slo_id(place.at("name"), names.slug(f"{service.name}-{objective.name}"))
     goal = slos.percentage(place.at("objective"), objective.objective)
     labels = dict(shared) | names.labels(place.at("labels"), objective.labels)
@@ -255,7 +259,7 @@ def _sli(sli: Sli, place: Place, spell: Callable[[str], str]) -> SimpleSli | Non
         place.error(f"expected exactly one of events, raw and plugin, found {' and '.join(given) or 'none'}")
         return None
     if sli.plugin is not None:
-        place.at("plugin").doubt("SLI plugins are Go programs of sloth, which are not run here; the SLO is left out")
+        place.at("plugin").doubt("SLI plugins are Go programs of sloth, which are not run here", "the SLO is left out")
         return None
     if sli.raw is not None:
         raw = indicators.ask(place.at("raw", spell("error_ratio_query")), sli.raw.error_ratio_query)

@@ -73,7 +73,7 @@ def told(place: Place, text: str, reader: Any) -> Any:
 def period(place: Place, windows: tuple[TimeWindow, ...]) -> Period | None:
     """The period of an SLO from its one time window; None when refused."""
     if not windows:
-        place.doubt(f"expected one time window; without one the period is the last {DEFAULT_PERIOD}")
+        place.doubt("expected one time window", f"the period is the last {DEFAULT_PERIOD}")
         return DEFAULT_PERIOD, None
     if len(windows) > 1:
         place.error(f"expected exactly one time window, found {len(windows)}")
@@ -89,7 +89,7 @@ def period(place: Place, windows: tuple[TimeWindow, ...]) -> Period | None:
 
 def _rolling(place: Place, window: TimeWindow) -> Period | None:
     if window.is_rolling is None:
-        place.doubt("expected either isRolling: true or a calendar; without either it rolls")
+        place.doubt("expected either isRolling: true or a calendar", "it rolls")
     elif not window.is_rolling:
         place.error("expected a calendar, with startTime and timeZone, since the window does not roll")
         return None
@@ -102,7 +102,8 @@ def aligned(place: Place, calendar: Place, text: str, start: CalendarStart) -> P
     found = _SHORTHAND.fullmatch(text)
     count, letter = (int(found[1]), found[2]) if found else (0, "")
     if letter == "m":
-        place.doubt(f"a calendar of {count} minutes; {count}M is {count} month{'s' if count > 1 else ''}")
+        months = f"{count} month{'s' if count > 1 else ''}"
+        place.doubt(f"a calendar of {count} minutes; {count}M is {months}", f"read as {months}")
         letter = "M"
     if letter not in UNITS or not 1 <= count <= 1000:
         place.error(f"expected a number of {', '.join(UNITS)} for a window that follows a calendar, found {text!r}")

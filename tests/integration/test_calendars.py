@@ -62,6 +62,11 @@ def test_a_period_begins_where_python_says_in_summer_and_winter(
         assert recorded_start(prometheus, calendar, int(now.timestamp())) == wanted.timestamp(), now
 
 
+def test_the_calendars_in_the_rules_last_for_years() -> None:
+    """When this fails, move HORIZON on and generate again."""
+    assert HORIZON - datetime.now(UTC) > timedelta(days=2 * 365)
+
+
 def test_the_first_second_of_a_period_belongs_to_it(prometheus: RunningPrometheus) -> None:
     calendar = Calendar(datetime(2026, 1, 1), "Europe/Berlin", 1, "month")
     april = int(datetime(2026, 3, 31, 22, tzinfo=UTC).timestamp())  # summer time has begun

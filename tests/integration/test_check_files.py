@@ -369,11 +369,6 @@ class TestMisuse:
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         assert check(tmp_path / "nowhere.yaml").exit_code == 2
 
-    def test_lenient_goes_with_files(self) -> None:
-        done = check("--lenient")
-        assert done.exit_code == 2
-        assert "--lenient goes with FILES" in done.stderr
-
     def test_no_text(self, tmp_path: Path) -> None:
         path = tmp_path / "a.yaml"
         path.write_bytes(b"\xff\xfe\x00")

@@ -117,6 +117,11 @@ class TestWhatIsBad:
             [at(179, WINDOW_15M, 0.055556), at(179, 'slo:events:increase15m{slo_id="it"}', 180)],
         )
 
+    def test_a_gauge_that_is_no_number_or_beyond_the_bounds(self, tmp_path: Path) -> None:
+        slo = replace(SLO, sli=SampleSli("part / whole", ()))
+        every = [at(59, "slo:errors:sample", None), at(119, "slo:errors:sample", 1), at(119, WINDOW_15M, 1)]
+        prove(tmp_path, groups(slo), {"part": "0x59 7x59", "whole": "0x59 1x59"}, every)
+
     def test_several_as_one_by_events(self, tmp_path: Path) -> None:
         """10 % of 10 with weight 3, 50 % of 2 with weight 1: (3 + 1) of (30 + 2)."""
         parts = (
@@ -169,6 +174,10 @@ class TestSlicesOfTime:
             self.SERIES,
             [at(300, WINDOW_15M, 0), at(400, "slo:errors:sample", 1), quarter_of_an_hour],
         )
+
+    def test_a_slice_that_just_meets_its_target_is_good(self, tmp_path: Path) -> None:
+        slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.8")))
+        prove(tmp_path, groups(slo), self.SERIES, [at(s, "slo:errors:sample", 0) for s in range(2, 400, 7)])
 
     def test_a_slice_above_its_target_is_good_as_a_whole(self, tmp_path: Path) -> None:
         slo = replace(SLO, slices=Slices(Duration(120), Decimal("0.7")))

@@ -11,7 +11,7 @@ import pytest
 from monitoring.maths import burn
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import Group
-from monitoring.rules.platform import messenger, watchdog
+from monitoring.rules.platform import watchdog
 from monitoring.rules.tiers import burns
 from monitoring.spec.model import Slo
 from monitoring.spec.reader import load
@@ -232,36 +232,3 @@ class TestTheBudget:
 
 def test_the_watchdog_always_fires(tmp_path: Path) -> None:
     prove(tmp_path, watchdog(PROFILE, "messenger").groups, {}, [Expected(0, firing("Watchdog", severity="none"), 1)])
-
-
-@pytest.mark.parametrize(
-    ("alert", "series", "silent_s", "firing_s"),
-    [
-        ("NodeDown", {'up{job="secure-messenger",instance="n1"}': "1x20 0x40"}, 105, 120),
-        ("NodeDown", {'up{job="oncall",instance="n1"}': "0x60"}, 300, None),
-        ("LogLag", {'messenger_log_lag_seconds{job="secure-messenger"}': "0.1x20 11x40"}, 105, 120),
-        ("BusDisconnected", {'messenger_bus_connected{job="secure-messenger"}': "1x20 0x40"}, 105, 120),
-        ("ProbeAbsent", {}, 0, 30),
-        ("ProbeAbsent", {'messenger_probe_heartbeat_timestamp_seconds{job="messenger-probe"}': "0+5x60"}, 300, None),
-        ("ProbeAbsent", {'messenger_probe_heartbeat_timestamp_seconds{job="messenger-probe"}': "0x60"}, 60, 80),
-        (
-            "ProbeCanaryLost",
-            {'messenger_probe_canaries_total{job="messenger-probe",outcome="lost"}': counter((20, 0), (1, 1), (20, 0))},
-            100,
-            105,
-        ),
-        (
-            "ProbeCanaryLost",
-            {'messenger_probe_canaries_total{job="messenger-probe",outcome="late"}': counter((41, 1))},
-            200,
-            None,
-        ),
-    ],
-)
-def test_direct_alerts_fire_on_their_fault_only(
-    tmp_path: Path, alert: str, series: dict[str, str], silent_s: int, firing_s: int | None
-) -> None:
-    expected = [Expected(silent_s, firing(alert), 0)]
-    if firing_s is not None:
-        expected.append(Expected(firing_s, firing(alert), 1))
-    prove(tmp_path, messenger(PROFILE, "messenger").groups, series, expected)

@@ -17,6 +17,7 @@ from tests.support.repository import ROOT, RUNBOOKS
 CONFIG = config.load(DEFAULT_CONFIG, "production")
 PLAN = plan(CONFIG)
 ALERTS = [rule for file in PLAN.rules for rule in file.rules() if isinstance(rule, Alert)]
+SECTIONS = ["What it means", "What people feel", "Look", "Mend", "Escalate", "Over"]
 PAGE = (ROOT / "docs/slos.md").read_text()
 
 
@@ -25,8 +26,9 @@ def test_every_alert_has_a_runbook_that_says_what_to_do(alert: Alert) -> None:
     name = alert.annotations["runbook_url"].removeprefix(CONFIG.file.links.runbooks)
     text = (RUNBOOKS / name).read_text()
     assert alert.alert in text
-    for heading in ("## What it means", "## Look", "## Mend"):
-        assert heading in text, f"{name} has no section {heading}"
+    assert re.findall("^## (.+)$", text, re.MULTILINE) == SECTIONS, name
+    steps = re.search("^## Look\n(.+?)^## ", text, re.MULTILINE | re.DOTALL)
+    assert steps and len(re.findall(r"^\d\. ", steps[1], re.MULTILINE)) >= 3, f"{name} has no three things to look at"
 
 
 def test_every_runbook_belongs_to_an_alert() -> None:
