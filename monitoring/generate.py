@@ -29,6 +29,7 @@ from monitoring.paths import failed
 from monitoring.rules import data, period, platform
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
+from monitoring.rules.profile import Profile
 from monitoring.spec.maintenance import Maintenance, load_maintenance, spans
 from monitoring.spec.model import Slo
 
@@ -114,13 +115,26 @@ def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Main
     service, profile = config.file.service, config.profile
     try:
         return (
-            *(slo_file(slo, profile, spans(maintenances, slo)) for slo in slos),
+            *_slo_files(slos, profile, maintenances),
             *([data.rule_file(slos, profile)] if slos else []),
             platform.watchdog(profile, service),
             *(MIXINS[name].alerts(profile, service) for name in config.file.mixins),
         )
     except OutOfRangeError as error:
         raise config.mistake(str(error), "window_divisor") from error
+
+
+def _slo_files(slos: Iterable[Slo], profile: Profile, maintenances: Sequence[Maintenance]) -> list[RuleFile]:
+    files: list[RuleFile] = []
+    mistakes: list[Mistake] = []
+    for slo in slos:
+        try:
+            files.append(slo_file(slo, profile, spans(maintenances, slo)))
+        except SpecError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise SpecError(mistakes)
+    return files
 
 
 def _check_retention(config: Config, slos: Iterable[Slo]) -> None:
