@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from monitoring import config
 from monitoring.__main__ import main
 from monitoring.scaffold.project import FILES
 from tests.support.binaries import require
+from tests.support.repository import ROOT
 
 STRUCTS = (
     config.File, config.Outputs, config.Kubernetes, config.Links, config.Environment, config.PrometheusSettings,
@@ -128,6 +130,21 @@ def test_the_commands_of_its_readme_work_as_they_stand(tmp_path: Path, monkeypat
         header = Path("trial/alerts", file).read_text().split("global:")[0].split("route:")[0]
         for flag in re.findall(r"--(?:storage|rules|cluster)\S*[^\s;.]", header):
             assert flag in flags, f"README.md does not start with {flag}"
+
+
+def test_the_walk_through_of_the_docs_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/second-service.md").read_text()
+    project, trial = re.findall(r"```sh\n(.+?)```", page, re.DOTALL)
+    for line in (*project.splitlines(), trial.splitlines()[0]):
+        if line.startswith("cd "):
+            monkeypatch.chdir(line.removeprefix("cd "))
+        else:
+            right(run(*line.removeprefix("python -m monitoring ").split()))
+    assert [line for line in trial.splitlines() if line.endswith("\\")] == [
+        line for line in Path("README.md").read_text().splitlines() if line.endswith("\\")
+    ]
+    right(run("init", "other", *shlex.split(page.partition("are options: `")[2].partition("`")[0])))
 
 
 @pytest.mark.parametrize(
