@@ -218,7 +218,8 @@ def possible(place: Place, share: Decimal) -> Decimal | None:
     try:
         error_budget(share)
     except OutOfRangeError as error:
-        place.error(str(error))
+        in_percent = f"; in percent it is written targetPercent: {share}" if 1 < share < 100 else ""
+        place.error(f"{error}{in_percent}")
         return None
     return share
 
