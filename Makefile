@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate unit e2e seed-100k bench load-100k detection token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench load-100k detection token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,6 +47,9 @@ deadcode: $(STAMP)
 
 generate: $(STAMP) ## write alerts/ and dashboards/ from the SLO specs
 	$(BIN)/python -m monitoring generate
+
+proofs-full: setup ## prove the alerts of the messenger with production's windows, 5 to 10 minutes
+	$(BIN)/python -m monitoring proofs --full
 
 unit: $(STAMP) ## the tests that start no stack
 	$(BIN)/pytest -q -m 'not e2e'

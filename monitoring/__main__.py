@@ -27,6 +27,7 @@ LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("monitoring.scaffold.command:init", "Write a ready project for any service: config, specs, runbooks."),
     "probe": ("monitoring.probes.command:probe", "Send canary messages between two clients and measure them."),
     "load": ("monitoring.load.command:load", "Hold many connections, send messages, and judge what became of each."),
+    "proofs": ("monitoring.proofs.command:proofs", "Prove with promtool when each SLO's alerts fire and reset."),
     "gate": ("monitoring.gate.command:gate", "Stop a pipeline when an error budget is spent."),
     "report": ("monitoring.report.command:report", "Tell attainment, budget and incidents of a period."),
     "backtest": ("monitoring.backtest.command:backtest", "Tell what a spec would have alerted on recorded data."),

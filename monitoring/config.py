@@ -60,6 +60,8 @@ class Outputs(msgspec.Struct):
     alerts: str
     dashboards: str
     kubernetes: Kubernetes | None = None
+    proofs: bool = False
+    """Whether promtool tests of each SLO's alerts are written too."""
 
 
 class Links(msgspec.Struct):

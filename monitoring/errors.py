@@ -24,8 +24,16 @@ class PromqlError(MonitoringError, ValueError):
     """A query that does not parse, or is not of the form that was asked for."""
 
 
+class OpaqueError(PromqlError):
+    """A query that Prometheus understands and our own evaluation does not."""
+
+
 class BoardError(MonitoringError):
     """A dashboard that contradicts itself: a grid too wide, two panels of one key."""
+
+
+class MissingProgramError(MonitoringError):
+    """A program that a command starts is not on this machine."""
 
 
 class CannotWriteError(MonitoringError):

@@ -26,6 +26,7 @@ from monitoring.kubernetes import object_name
 from monitoring.maths.durations import Duration
 from monitoring.mixins import MIXINS
 from monitoring.paths import failed
+from monitoring.proofs.plan import proof_files
 from monitoring.rules import data, period, platform
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
@@ -75,6 +76,7 @@ def plan(config: Config, *, lenient: bool = False) -> Plan:
         _alert_files(config, slos, maintenances, rules, ways)
         | _board_files(config, boards)
         | _kubernetes_files(config, rules, boards)
+        | _proof_files(config, slos)
     )
     wanted = (config.alerts_folder, config.dashboards_folder, config.kubernetes_folder)
     folders = tuple(dict.fromkeys(folder for folder in wanted if folder))
@@ -188,6 +190,13 @@ def _kubernetes_files(config: Config, rules: Iterable[RuleFile], boards: Mapping
         for uid, board in boards.items()
     }
     return {folder / f"{object_name(name)}.yaml": content for name, content in objects.items()}
+
+
+def _proof_files(config: Config, slos: Sequence[Slo]) -> dict[Path, bytes]:
+    if not config.outputs.proofs:
+        return {}
+    folder = config.alerts_folder / "proofs"
+    return {folder / name: body for slo in slos for name, body in proof_files(slo, config.profile).items()}
 
 
 def _manifests(files: Mapping[Path, bytes], folders: Iterable[Path]) -> dict[Path, bytes]:

@@ -86,7 +86,7 @@ def plain_selector(tree: pp.Expr) -> Selector | None:
     """The selector, when an expression is nothing but one instant selector of a metric's name."""
     if not isinstance(tree, pp.VectorSelector) or tree.offset or tree.at or not tree.name:
         return None
-    return _selector(tree)
+    return selector_of(tree)
 
 
 def is_counter(name: str) -> bool:
@@ -106,7 +106,8 @@ def _depth(expr: str) -> int:
     return nested + len(_BINDS.findall(bare))
 
 
-def _selector(node: Any) -> Selector:
+def selector_of(node: Any) -> Selector:
+    """The selector that a VectorSelector of the tree is."""
     matchers = (Matcher(m.name, _OPERATORS[str(m.op).rsplit(".", 1)[-1]], m.value) for m in node.matchers.matchers)
     return Selector(node.name or "", tuple(matchers))
 
@@ -114,9 +115,9 @@ def _selector(node: Any) -> Selector:
 def _uses(node: Any, function: str | None, by: frozenset[str]) -> Iterator[Use]:
     match node:
         case pp.VectorSelector():
-            yield Use(_selector(node), function, by)
+            yield Use(selector_of(node), function, by)
         case pp.MatrixSelector():
-            yield Use(_selector(node.vector_selector), function, by)
+            yield Use(selector_of(node.vector_selector), function, by)
         case pp.Call():
             # Only a range belongs to its function: abs(x) reads x as an instant vector.
             yield from itertools.chain.from_iterable(
