@@ -18,7 +18,7 @@ import msgspec
 from monitoring.errors import ConfigError, Mistake
 from monitoring.maths.durations import Duration
 from monitoring.mixins import MIXINS
-from monitoring.paths import shown
+from monitoring.paths import reason, shown
 from monitoring.rules.profile import Profile
 from monitoring.yamltree import Node, Notes, decode, documents, dotted
 
@@ -164,6 +164,8 @@ class Environment(msgspec.Struct):
     receivers: Receivers
     window_divisor: Positive = 1
     grafana: Grafana = msgspec.field(default_factory=Grafana)
+    outputs: Outputs | None = None
+    """In place of the file's own, so that one environment does not overwrite what another generated."""
 
 
 class File(msgspec.Struct):
@@ -200,14 +202,19 @@ class Config:
         return self.resolve(self.file.maintenance) if self.file.maintenance else None
 
     @property
+    def outputs(self) -> Outputs:
+        """The folders that are generated for this environment."""
+        return self.environment.outputs or self.file.outputs
+
+    @property
     def alerts_folder(self) -> Path:
         """Where rules, Prometheus' and Alertmanager's configuration go."""
-        return self.resolve(self.file.outputs.alerts)
+        return self.resolve(self.outputs.alerts)
 
     @property
     def dashboards_folder(self) -> Path:
         """Where boards and Grafana's provisioning go."""
-        return self.resolve(self.file.outputs.dashboards)
+        return self.resolve(self.outputs.dashboards)
 
     @property
     def deployments(self) -> Path:
@@ -217,7 +224,7 @@ class Config:
     @property
     def kubernetes_folder(self) -> Path | None:
         """Where Kubernetes objects go, if they are wanted."""
-        kubernetes = self.file.outputs.kubernetes
+        kubernetes = self.outputs.kubernetes
         return self.resolve(kubernetes.folder) if kubernetes else None
 
     @property
@@ -262,7 +269,7 @@ def _read(path: Path, notes: Notes) -> tuple[File | None, Node | None]:
     try:
         found = documents(path.read_text(encoding="utf-8"), notes)
     except (OSError, UnicodeDecodeError) as error:
-        notes.add(1, f"cannot be read: {error}")
+        notes.add(1, f"cannot be read: {reason(error)}")
         return None, None
     if len(found) != 1:
         if not notes.mistakes:

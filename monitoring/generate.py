@@ -25,10 +25,12 @@ from monitoring.generatedyaml import dump, made_from
 from monitoring.kubernetes import object_name
 from monitoring.maths.durations import Duration
 from monitoring.mixins import MIXINS
+from monitoring.paths import failed
 from monitoring.proofs.plan import proof_files
 from monitoring.rules import data, period, platform
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
+from monitoring.rules.profile import Profile
 from monitoring.spec.maintenance import Maintenance, load_maintenance, spans
 from monitoring.spec.model import Slo
 
@@ -102,7 +104,7 @@ def write(wanted: Plan) -> Changes:
         for path in renew:
             _replace(path, wanted.files[path])
     except OSError as error:
-        raise CannotWriteError(str(error)) from error
+        raise CannotWriteError(failed(error)) from error
     return todo
 
 
@@ -115,13 +117,26 @@ def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Main
     service, profile = config.file.service, config.profile
     try:
         return (
-            *(slo_file(slo, profile, spans(maintenances, slo)) for slo in slos),
+            *_slo_files(slos, profile, maintenances),
             *([data.rule_file(slos, profile)] if slos else []),
             platform.watchdog(profile, service),
             *(MIXINS[name].alerts(profile, service) for name in config.file.mixins),
         )
     except OutOfRangeError as error:
         raise config.mistake(str(error), "window_divisor") from error
+
+
+def _slo_files(slos: Iterable[Slo], profile: Profile, maintenances: Sequence[Maintenance]) -> list[RuleFile]:
+    files: list[RuleFile] = []
+    mistakes: list[Mistake] = []
+    for slo in slos:
+        try:
+            files.append(slo_file(slo, profile, spans(maintenances, slo)))
+        except SpecError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise SpecError(mistakes)
+    return files
 
 
 def _check_retention(config: Config, slos: Iterable[Slo]) -> None:
@@ -166,7 +181,7 @@ def _board_files(config: Config, boards: Mapping[str, bytes]) -> dict[Path, byte
 
 
 def _kubernetes_files(config: Config, rules: Iterable[RuleFile], boards: Mapping[str, bytes]) -> dict[Path, bytes]:
-    wanted, folder = config.file.outputs.kubernetes, config.kubernetes_folder
+    wanted, folder = config.outputs.kubernetes, config.kubernetes_folder
     if not wanted or not folder:
         return {}
     objects = {f"rules-{one.name}": kubernetes.prometheus_rule(one, wanted.namespace, wanted.labels) for one in rules}
@@ -178,7 +193,7 @@ def _kubernetes_files(config: Config, rules: Iterable[RuleFile], boards: Mapping
 
 
 def _proof_files(config: Config, slos: Sequence[Slo]) -> dict[Path, bytes]:
-    if not config.file.outputs.proofs:
+    if not config.outputs.proofs:
         return {}
     folder = config.alerts_folder / "proofs"
     return {folder / name: body for slo in slos for name, body in proof_files(slo, config.profile).items()}
@@ -212,7 +227,7 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CannotWriteError(str(error)) from error
+        raise CannotWriteError(failed(error)) from error
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -8,8 +8,17 @@ from pathlib import Path
 import click
 
 DEFAULT_CONFIG = Path(__file__).with_name("monitoring.yaml")
+"""The messenger's own."""
+
+CONFIG_IN_WORDS = "./monitoring.yaml, else the one beside this package"
 
 Command = Callable[..., None]
+
+
+def nearest_config() -> Path:
+    """The project of the current folder, so that nobody generates for another by leaving out an option."""
+    here = Path(DEFAULT_CONFIG.name)
+    return here if here.is_file() else DEFAULT_CONFIG
 
 
 def config_and_environment(command: Command) -> Command:
@@ -18,8 +27,8 @@ def config_and_environment(command: Command) -> Command:
         "--config",
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
-        default=DEFAULT_CONFIG,
-        show_default="monitoring.yaml beside this package",
+        default=nearest_config,
+        show_default=CONFIG_IN_WORDS,
         help="Which monitoring.yaml to read; its paths are relative to itself.",
     )
     environment = click.option(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitoring.errors import Mistake
-from monitoring.rules.tiers import without_impossible
+from monitoring.rules.tiers import unwatched, without_impossible
 from monitoring.spec import reader
 from monitoring.spec.model import Slo
 
@@ -18,8 +18,9 @@ def read(paths: Sequence[Path], *, lenient: bool = False) -> tuple[tuple[Slo, ..
     with a warning; strictly it is refused when the rules are made.
     """
     found = reader.read(paths, strict=not lenient)
+    warnings = (*found.warnings, *(warning for slo in found.slos if (warning := unwatched(slo))))
     if not lenient:
-        return found.slos, found.warnings
+        return found.slos, warnings
     kept = [without_impossible(slo) for slo in found.slos]
-    left_out = [warning for _, warnings in kept for warning in warnings]
-    return tuple(slo for slo, _ in kept), (*found.warnings, *left_out)
+    left_out = [warning for _, why in kept for warning in why]
+    return tuple(slo for slo, _ in kept), (*warnings, *left_out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from monitoring.checks.model import Finding
 from monitoring.errors import PromqlError
@@ -12,6 +13,7 @@ from monitoring.promql import uses
 from monitoring.yamltree import Node
 
 _OWN_PREFIX = "slo:"
+_FOR_A_TEST = (".rules.yml", ".rules.yaml")
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -20,8 +22,8 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 class RuleBook:
     """What the rule files seen so far record and read."""
 
-    recorded: dict[Series, tuple[str, int]] = field(default_factory=dict)
-    """Each series and where it is recorded first."""
+    recorded: dict[tuple[str, Series], tuple[str, int]] = field(default_factory=dict)
+    """Each series of each set of files, and where it is recorded first."""
     read: list[tuple[str, str, int]] = field(default_factory=list)
     """(series, file, line)."""
     shared: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -37,7 +39,7 @@ class RuleBook:
 
     def _unrecorded(self) -> Iterator[Finding]:
         """What reads a series of ours that no rule among them records."""
-        names = {name for name, _ in self.recorded}
+        names = {name for _, (name, _) in self.recorded}
         for name, file, line in self.read:
             if name not in names:
                 yield Finding(file, line, f"reads {name}, which no rule among these files records", doubt=True)
@@ -96,13 +98,21 @@ def _expression(file: str, name: str, rule: Node, book: RuleBook) -> Iterator[Fi
 def _unique(file: str, name: str, rule: Node, book: RuleBook) -> Iterator[Finding]:
     labels = _pairs(rule, "labels")
     series = (name, labels)
-    first_file, first_line = book.recorded.setdefault(series, (file, rule.line))
+    first_file, first_line = book.recorded.setdefault((_set_of(file), series), (file, rule.line))
     if first_file != file:
-        # Two environments side by side do this, and so does a copy: one sentence for the file says it.
+        # A copy does this: one sentence for the file says it.
         book.shared[file, first_file] += 1
     elif first_line != rule.line:
         shown = ", ".join(f"{key}={value!r}" for key, value in labels)
         yield Finding(file, rule.line, f"{name}{{{shown}}} is recorded already, in line {first_line}")
+
+
+def _set_of(file: str) -> str:
+    """Files of one folder are loaded together; NAME.rules.yml, for its test NAME.test.yml, is loaded by itself.
+
+    Environments lie in folders of their own, and record the same.
+    """
+    return file if PurePath(file).name.endswith(_FOR_A_TEST) else str(PurePath(file).parent)
 
 
 def _useful(file: str, name: str, rule: Node) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from monitoring import config as configuration
 from monitoring.deployments import journal
 from monitoring.deployments.journal import Deployment
 from monitoring.errors import OutOfRangeError
-from monitoring.options import DEFAULT_CONFIG
+from monitoring.options import CONFIG_IN_WORDS, nearest_config
 from monitoring.paths import shown
 from monitoring.prometheus.access import warn
 from monitoring.prometheus.shown import iso
@@ -26,8 +26,8 @@ _CONFIG = click.option(
     "--config",
     "config_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_CONFIG,
-    show_default="monitoring.yaml beside this package",
+    default=nearest_config,
+    show_default=CONFIG_IN_WORDS,
     help="Which monitoring.yaml names the journal (its key deployments).",
 )
 

@@ -64,6 +64,8 @@ class AlertFacts:
     """Share of the budget that is gone when both windows are above the threshold, whatever the error ratio."""
     lone_failure_limit: int
     """With at most so many events in the long window a single failure lies above the threshold."""
+    guard_s: Decimal = Decimal(0)
+    """Where time is counted: how long a total outage takes to make the bad slices that the guard asks for."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Detection:
     alert: str
     ratio: Decimal
     detect_s: Decimal | None
-    """Until both windows are above the threshold."""
+    """Until both windows are above the threshold and, where time is counted, the guard is passed."""
     felt_s: Decimal | None
     """At the latest until a person hears of it: and a scrape, an evaluation, `for` and group_wait."""
     reset_s: Decimal | None
@@ -271,6 +273,7 @@ def _facts(
     profile: Profile,
 ) -> AlertFacts:
     long, short = windows
+    rate = _fixed_rate(slo, profile)
     return AlertFacts(
         name=name,
         severity=severity,
@@ -282,6 +285,7 @@ def _facts(
         evaluation=rule[1].interval if rule else profile.evaluation_interval,
         spent=(factor * long / period).normalize(),
         lone_failure_limit=maths.lone_failure_limit(factor, slo.target),
+        guard_s=maths.time_to_collect_s(slo.min_bad_events, rate, Decimal(1)) if rate else Decimal(0),
     )
 
 
@@ -301,13 +305,20 @@ def _overhead(explanation: Explanation) -> dict[str, int]:
 
 
 def _detection(alert: AlertFacts, ratio: Decimal, target: Decimal, period: Duration, wait: dict[str, int]) -> Detection:
-    # Both windows must be above; the longer one is the later.
-    detect_s = maths.time_to_detect_s(alert.factor, target, max(alert.long, alert.short), ratio)
+    detect_s = _detected_s(alert, target, ratio)
     if detect_s is None:
         return Detection(alert.name, ratio, None, None, None, None)
     reset_s = maths.time_to_reset_s(alert.factor, target, min(alert.long, alert.short), ratio)
     spent = maths.budget_spent(target, period, ratio, detect_s + alert.hold)
     return Detection(alert.name, ratio, detect_s, detect_s + wait[alert.name], reset_s, spent)
+
+
+def _detected_s(alert: AlertFacts, target: Decimal, ratio: Decimal) -> Decimal | None:
+    # Both windows must be above; the longer one is the later.
+    above_s = maths.time_to_detect_s(alert.factor, target, max(alert.long, alert.short), ratio)
+    if above_s is None or alert.guard_s > alert.long * ratio:
+        return None
+    return max(above_s, alert.guard_s / ratio)
 
 
 def _blind(alerts: Iterable[AlertFacts], target: Decimal, within: Duration, wait: dict[str, int]) -> Blind:
@@ -317,7 +328,7 @@ def _blind(alerts: Iterable[AlertFacts], target: Decimal, within: Duration, wait
     outages = [
         (detect_s + a.hold, detect_s + wait[a.name], a.name)
         for a in pages
-        if (detect_s := maths.time_to_detect_s(a.factor, target, max(a.long, a.short), Decimal(1))) is not None
+        if (detect_s := _detected_s(a, target, Decimal(1))) is not None
     ]
     above, above_alert = min(least, default=(None, None))
     outage_s, outage_felt_s, outage_alert = min(outages, default=(None, None, None))
@@ -326,7 +337,7 @@ def _blind(alerts: Iterable[AlertFacts], target: Decimal, within: Duration, wait
         above=above,
         above_alert=above_alert,
         above_felt=min(felt, default=None),
-        never=min((alert.threshold for alert in pages), default=None),
+        never=min((max(a.threshold, a.guard_s / a.long) for a in pages), default=None),
         outage_s=outage_s,
         outage_felt_s=outage_felt_s,
         outage_alert=outage_alert,
@@ -334,9 +345,10 @@ def _blind(alerts: Iterable[AlertFacts], target: Decimal, within: Duration, wait
 
 
 def _noticed_above(alert: AlertFacts, target: Decimal, within_s: int) -> Decimal | None:
-    if within_s <= 0:
+    if within_s <= 0 or alert.guard_s > min(within_s, alert.long):
         return None
-    return maths.detected_above(alert.factor, target, max(alert.long, alert.short), Decimal(within_s))
+    above = maths.detected_above(alert.factor, target, max(alert.long, alert.short), Decimal(within_s))
+    return None if above is None else max(above, alert.guard_s / min(within_s, alert.long))
 
 
 def _seen(alerts: Iterable[AlertFacts], slo: Slo) -> Iterable[Seen]:

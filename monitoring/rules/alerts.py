@@ -44,12 +44,10 @@ def burn_alert(slo: Slo, burn: Burn, profile: Profile, *, maintained: bool = Fal
             slo,
             profile,
             burn.severity,
-            f": the error budget burns more than {plain(burn.factor)} times too fast ({burn.name})",
-            f"{burn.description} "
-            * bool(burn.description)
-            + f"{{{{ $value | humanizePercentage }}}} of all {_unit(slo)} were bad over the last {long}, "
-            f"which is {_burning(slo, long)} times the pace that the budget allows; this alert fires above "
-            f"{percent(burn.threshold)}. {_outlook(slo, long)}",
+            f": the error budget burns {_too_fast(burn)} ({burn.name})",
+            f"{_sentence(burn.description)}{{{{ $value | humanizePercentage }}}} of all {_unit(slo)} were bad "
+            f"over the last {long}, which is {_burning(slo, long)} times the pace that the budget allows; "
+            f"this alert fires above {percent(burn.threshold)}. {_outlook(slo, profile, burn.long)}",
         ),
     )
 
@@ -75,7 +73,7 @@ def threshold_alert(slo: Slo, nominal: Duration, profile: Profile, *, maintained
             "page",
             " misses its objective right now",
             f"{{{{ $value | humanizePercentage }}}} of all {_unit(slo)} were bad over the last {window}; "
-            f"no more than {percent(limit)} may be. {_outlook(slo, window)}",
+            f"no more than {percent(limit)} may be. {_outlook(slo, profile, nominal)}",
         ),
     )
 
@@ -108,7 +106,7 @@ def _annotations(slo: Slo, profile: Profile, severity: str, summary: str, now: s
     links = {"runbook_url": profile.runbook(slo.runbook)}
     if slo.dashboard:
         links["dashboard_url"] = profile.dashboard(slo.dashboard)
-    objective = f"Objective: {_literal(slo.description)} " if slo.description else ""
+    objective = f" Objective: {_sentence(slo.description).rstrip()}" if slo.description else ""
     told = {"summary": f"{_literal(slo.display_name)}{summary}", "description": f"{now}{objective}{_deployed(slo)}"}
     return {**told, **links, **texts.annotations, **own}
 
@@ -121,27 +119,37 @@ def _burning(slo: Slo, window: Duration) -> str:
     return _asked("%.1f", f"{names.of(names.errors_ratio(window), slo.name)} / {plain(error_budget(slo.target))}")
 
 
-def _outlook(slo: Slo, window: Duration) -> str:
+def _too_fast(burn: Burn) -> str:
+    return "faster than it may" if burn.factor == 1 else f"more than {plain(burn.factor)} times as fast as it may"
+
+
+def _outlook(slo: Slo, profile: Profile, nominal: Duration) -> str:
     """What is left of the budget, and until when at the window's pace."""
     left = names.of(names.BUDGET_REMAINING, slo.name)
-    ratio = names.of(names.errors_ratio(window), slo.name)
-    budget, length = plain(error_budget(slo.target)), int(slo.period)
+    ratio = names.of(names.errors_ratio(profile.window(nominal)), slo.name)
+    budget, length = plain(error_budget(slo.target)), int(profile.window(slo.period))
     percent_left = _asked("%.1f", f"100 * {left}")
     lasting = f"{left} * {length} * {budget} / {ratio} and {left} > 0"
     pace = f"{{{{ range query `{lasting}` }}}}, gone in {{{{ .Value | humanizeDuration }}}} at this pace{{{{ end }}}}"
-    return f"Budget left: {percent_left} %{pace}. "
+    return f"Budget left: {percent_left} %{pace}."
 
 
 def _deployed(slo: Slo) -> str:
     """The last deployment of the service, if there was one lately: it is the first suspect."""
     deploys = Selector("monitoring_deploy_timestamp_seconds", (Matcher("service", "=", slo.service.name),))
     last = f"time() - topk(1, {deploys} > time() - {_LATELY_S})"
-    what = "Last deployment: {{ .Labels.version }} to {{ .Labels.environment }} by {{ .Labels.author }}"
+    what = " Last deployment: {{ .Labels.version }} to {{ .Labels.environment }} by {{ .Labels.author }}"
     return f"{{{{ range query `{last}` }}}}{what}, {{{{ .Value | humanizeDuration }}}} ago.{{{{ end }}}}"
 
 
 def _asked(form: str, query: str) -> str:
     return f'{{{{ range query `{query}` }}}}{{{{ printf "{form}" .Value }}}}{{{{ end }}}}'
+
+
+def _sentence(text: str) -> str:
+    """A person's words as a sentence of their own, with a space behind; nothing stays nothing."""
+    text = _literal(text.strip())
+    return f"{text}{'' if text.endswith(('.', '!', '?')) else '.'} " if text else ""
 
 
 def _literal(text: str) -> str:

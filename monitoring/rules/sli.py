@@ -121,7 +121,7 @@ def _share(sli: Sli, window: Duration, total: str) -> str:
             return f"clamp(\n  ({bad_events.over(window)} or vector(0))\n  / ({total} > 0),\n  0, 1\n)"
         case EventSli(good=good) if good:
             # Subtracted as whole numbers first: 1 - 95/100 would lie above 0.05.
-            return f"clamp_min(\n  {total} - ({good.over(window)} or vector(0)),\n  0\n)\n/ ({total} > 0)"
+            return f"clamp(\n  ({total} - ({good.over(window)} or vector(0)))\n  / ({total} > 0),\n  0, 1\n)"
         case CompositeSli():
             return f"{_weighed((part, _bad(part.sli, window)) for part in sli.parts)}\n/ ({total} > 0)"
     raise AssertionError(f"{type(sli).__name__} has nothing to count")

@@ -64,57 +64,70 @@ class Burn:
 def burns(slo: Slo) -> tuple[Burn, ...]:
     """The burn-rate alerts of an SLO, most urgent first: its own conditions, else the tiers it did not switch off.
 
-    Raises SpecError for one that can never fire, or that would fire inside the budget.
+    Raises SpecError with each that can never fire, or that would fire inside the budget.
     """
-    if slo.conditions is not None:
-        return tuple(_asked_for(slo, condition) for condition in slo.conditions)
-    return tuple(_tier(slo, tier) for tier in _wanted(slo))
+    found, refused = _possible(slo)
+    if refused:
+        raise SpecError(refused.values())
+    return found
 
 
 def without_impossible(slo: Slo) -> tuple[Slo, tuple[Mistake, ...]]:
     """The SLO without the alerts that `burns` would refuse, and why each was left out."""
-    refused: list[Mistake] = []
-    kept: list[Condition] = []
-    for condition in slo.conditions or ():
-        try:
-            _asked_for(slo, condition)
-            kept.append(condition)
-        except SpecError as error:
-            refused += error.mistakes
-    off: list[str] = []
-    for tier in _wanted(slo) if slo.conditions is None else ():
-        try:
-            _tier(slo, tier)
-        except SpecError as error:
-            refused += error.mistakes
-            off.append(tier.name)
-    conditions = None if slo.conditions is None else tuple(kept)
-    left = replace(slo, conditions=conditions, disabled_tiers=slo.disabled_tiers.union(off))
-    return left, tuple(replace(mistake, message=f"{mistake.message} (left out)") for mistake in refused)
+    _, refused = _possible(slo)
+    if slo.conditions is None:
+        left = replace(slo, disabled_tiers=slo.disabled_tiers.union(refused))
+    else:
+        left = replace(slo, conditions=tuple(one for one in slo.conditions if one.name not in refused))
+    return left, tuple(replace(mistake, message=f"{mistake.message} (left out)") for mistake in refused.values())
+
+
+def unwatched(slo: Slo) -> Mistake | None:
+    """Says so when no alert watches an SLO though nobody asked for that: its period is too short for every tier."""
+    if slo.conditions is not None or slo.threshold_window or any(tier.long < slo.period for tier in TIERS):
+        return None
+    reason = (
+        f"nothing alerts: every tier's window is at least as long as the period of {slo.period}; declare "
+        f"{PREFIX}threshold-window, or a condition with a shorter window"
+    )
+    return _mistake(slo, reason)
+
+
+def _possible(slo: Slo) -> tuple[tuple[Burn, ...], dict[str, Mistake]]:
+    """The alerts that make sense, and by name why others do not."""
+    found: list[Burn] = []
+    refused: dict[str, Mistake] = {}
+    for one in _wanted(slo) if slo.conditions is None else slo.conditions:
+        burn = _tier(slo, one) if isinstance(one, Tier) else _asked_for(slo, one)
+        if isinstance(burn, Burn):
+            found.append(burn)
+        else:
+            refused[one.name] = burn
+    return tuple(found), refused
 
 
 def _wanted(slo: Slo) -> list[Tier]:
     return [tier for tier in TIERS if tier.name not in slo.disabled_tiers and tier.long < slo.period]
 
 
-def _tier(slo: Slo, tier: Tier) -> Burn:
+def _tier(slo: Slo, tier: Tier) -> Burn | Mistake:
     remedy = f"or switch it off with {PREFIX}disabled-tiers: {tier.name}"
     # A share of a short period may come to less than the budget's own pace; at exactly that pace nothing is amiss.
     factor = max(burn_factor(tier.budget_share, tier.long, slo.period), Decimal(1))
     if reason := _impossible(factor, slo.target):
-        raise _refused(slo, f"tier {tier.name}: {reason}; {remedy}")
+        return _mistake(slo, f"tier {tier.name}: {reason}; {remedy}")
     threshold = error_threshold(factor, slo.target)
     share = (factor * tier.long / slo.period).normalize()
     return Burn(tier.name, tier.severity, factor, threshold, share, tier.long, tier.short)
 
 
-def _asked_for(slo: Slo, condition: Condition) -> Burn:
+def _asked_for(slo: Slo, condition: Condition) -> Burn | Mistake:
     if condition.long >= slo.period:
         reason = f"its window of {condition.long} does not fit the period of {slo.period}"
     else:
         reason = _impossible(condition.factor, slo.target)
     if reason:
-        raise SpecError([Mistake(condition.file, condition.line, f"{slo.name}: {condition.name}: {reason}")])
+        return Mistake(condition.file, condition.line, f"{slo.name}: {condition.name}: {reason}")
     return Burn(
         condition.name,
         condition.severity,
@@ -142,5 +155,5 @@ def _impossible(factor: Decimal, target: Decimal) -> str:
     return ""
 
 
-def _refused(slo: Slo, reason: str) -> SpecError:
-    return SpecError([Mistake(slo.file, slo.line, f"{slo.name}: {reason}")])
+def _mistake(slo: Slo, reason: str) -> Mistake:
+    return Mistake(slo.file, slo.line, f"{slo.name}: {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import click
 
 from monitoring.errors import CannotWriteError
-from monitoring.paths import shown
+from monitoring.paths import failed, shown
 from monitoring.scaffold.project import Project, files, taken
 
 
@@ -37,8 +38,9 @@ def init(
 
     monitoring.yaml with every key explained, a Service and two objectives
     (availability and latency) for a service that counts its requests and times them,
-    runbooks to fill in, and a README. No file is ever overwritten: when one of them
-    exists, nothing is written and the files are named.
+    runbooks to fill in, and a README that says how to see an alert fire. No file is
+    ever overwritten: when one of them exists, nothing is written and the files are
+    named.
 
     \b
     Examples:
@@ -58,13 +60,16 @@ def init(
     for path in texts:
         click.echo(f"new: {shown(folder / path)}")
     config = shown(folder / "monitoring.yaml")
+    option = f"--config {shlex.quote(config)}"
     click.echo(
         f"\nNext:\n"
-        f"  edit {config}            where Prometheus, Alertmanager and on-call are\n"
-        f"  python -m monitoring generate --config {config}\n"
-        f"  python -m monitoring explain --config {config}\n"
-        f"  python -m monitoring check --config {config}      (what CI runs)\n"
-        f"  fill in {shown(folder / 'runbooks')}"
+        f"  edit {config}: where Prometheus, Alertmanager and on-call are\n"
+        f"  python -m monitoring generate {option}\n"
+        f"  python -m monitoring explain {option}\n"
+        f"  python -m monitoring check {option}      (what CI runs)\n"
+        f"  read {shown(folder / 'README.md')}: how to see an alert fire within seconds\n"
+        f"  fill in {shown(folder / 'runbooks')}\n"
+        f"In {shown(folder)} itself --config may be left out."
     )
 
 
@@ -91,4 +96,4 @@ def _write(folder: Path, texts: Mapping[PurePosixPath, str]) -> None:
     except OSError as error:
         for path in made:
             path.unlink(missing_ok=True)
-        raise CannotWriteError(f"{error}; nothing was written") from error
+        raise CannotWriteError(f"{failed(error)}; nothing was written") from error

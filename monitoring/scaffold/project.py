@@ -27,6 +27,9 @@ FILES = (
     "specs/latency.yaml",
     "runbooks/availability.md",
     "runbooks/latency.md",
+    "runbooks/data-absent.md",
+    "runbooks/data-implausible.md",
+    "runbooks/data-stale.md",
     "runbooks/watchdog.md",
 )
 """What a project starts with, relative to its folder."""
@@ -60,6 +63,8 @@ def files(project: Project) -> Mapping[PurePosixPath, str]:
         "job": project.job,
         "target": project.target,
         "bound": project.within,
+        "requests_name": project.requests,
+        "duration_name": project.duration,
         "buckets": str(buckets),
     }
     for role, query in (

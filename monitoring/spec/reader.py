@@ -94,7 +94,12 @@ def _by_name(services: Iterable[Service]) -> tuple[Service, ...]:
 def _files(paths: Iterable[Path], mistakes: list[Mistake]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+            files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+            if not files:  # else one wrong path would take away every rule
+                mistakes.append(
+                    Mistake(shown(path), None, f"no specs in here; expected files *{' or *'.join(SUFFIXES)}")
+                )
+            yield from files
         elif path.is_file():
             yield path
         else:

@@ -209,6 +209,10 @@ def target(place: Place, objective: Objective) -> Decimal | None:
         place.error("expected exactly one of target and targetPercent")
         return None
     if objective.target is not None:
+        if 1 < objective.target < 100:
+            in_percent = f"; in percent it is written targetPercent: {objective.target}"
+            place.at("target").error(f"a target lies strictly between 0 and 1, not at {objective.target}{in_percent}")
+            return None
         return possible(place.at("target"), objective.target)
     return percentage(place.at("targetPercent"), objective.target_percent or Decimal(0))
 

@@ -223,6 +223,15 @@ class TestRules:
         assert done.exit_code == 0
         assert done.stderr == f"{tmp_path}/b.yml:1: warning: 1 series are recorded in {tmp_path}/a.yml too\n"
 
+    def test_environments_and_rules_for_a_test_may_record_the_same(self, tmp_path: Path) -> None:
+        for name in ("rules", "trial"):
+            (tmp_path / name).mkdir()
+            put(tmp_path / name, "orders.yml", RULES)
+        for name in ("days", "hours"):
+            put(tmp_path, f"orders.{name}.rules.yml", RULES)
+        done = check(tmp_path)
+        assert (done.exit_code, done.stderr) == (0, "")
+
     def test_what_reads_a_series_of_ours_that_nothing_records_is_a_warning(self, tmp_path: Path) -> None:
         done = check(put(tmp_path, "rules.yml", RULES, "job:orders:rate5m == 0", "slo:errors:ratio_rate9m > 0"))
         assert done.exit_code == 0

@@ -78,6 +78,24 @@ class TestWhatIsBad:
         series = {"all_total": counter((200, 10)), "bad_total": counter((200, 25))}
         prove(tmp_path, groups(replace(SLO, sli=BAD_OF_TOTAL)), series, [at(200, WINDOW_15M, 1)])
 
+    def test_less_good_than_nothing_is_all_bad(self, tmp_path: Path) -> None:
+        """Good events that a spec computes as a difference, and more errors than requests."""
+        difference = Query(f"sum(increase(all_total[{WINDOW}])) - sum(increase(bad_total[{WINDOW}]))", ())
+        series = {"all_total": counter((200, 10)), "bad_total": counter((200, 25))}
+        sli = EventSli(count("all_total"), good=difference)
+        prove(tmp_path, groups(replace(SLO, sli=sli)), series, [at(200, WINDOW_15M, 1)])
+
+    def test_less_bad_than_nothing_is_nothing(self, tmp_path: Path) -> None:
+        """Bad events that a spec computes as a difference, where the two are not counted at the same moment."""
+        difference = Query(f"sum(increase(all_total[{WINDOW}])) - sum(increase(good_total[{WINDOW}]))", ())
+        series = {"all_total": counter((200, 10)), "good_total": counter((200, 11))}
+        prove(
+            tmp_path,
+            groups(replace(SLO, sli=EventSli(count("all_total"), bad=difference))),
+            series,
+            [at(200, WINDOW_15M, 0), at(200, "slo:error_budget_remaining:ratio", 1)],
+        )
+
     def test_a_ratio_that_a_query_gives(self, tmp_path: Path) -> None:
         """NaN where nothing was; what comes out is absent, and the budget stays whole."""
         text = f"sum(increase(bad_total[{WINDOW}])) / sum(increase(all_total[{WINDOW}]))"

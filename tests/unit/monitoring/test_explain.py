@@ -41,7 +41,7 @@ def text(one: Explanation) -> str:
 
 @pytest.mark.parametrize(
     "module",
-    ["document", "explain.wording", "checks.jsonlines", "checks.kinds"],
+    ["document", "paths", "explain.wording", "checks.jsonlines", "checks.kinds"],
 )
 def test_examples_in_docstrings_hold(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"monitoring.{module}"))

@@ -89,6 +89,7 @@ def test_folders_are_read_and_services_may_stand_in_another_file(tmp_path: Path)
             "objectives[0]: the field 'timeSliceWindow' is missing",
         ),
         ("target: 0.999", "target: 1", "target", "objectives[0].target: a target lies strictly between 0 and 1"),
+        ("target: 0.999", "target: 99.9", "target", "not at 99.9; in percent it is written targetPercent: 99.9"),
         ("target: 0.999", "target: 0", "target", "a target lies strictly between 0 and 1"),
         ("target: 0.999", 'target: "0.999"', "target", "expected a number, found '0.999'"),
         ("target: 0.999", "target: .nan", "target", "no plain decimal number"),
