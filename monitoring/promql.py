@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ COUNTER_SUFFIXES = ("_total", "_count", "_bucket")
 
 MAX_DEPTH = 100
 _STEPS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_BRACKET = re.compile(r"[][(){}]")
 
 _OPERATORS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
 
@@ -98,7 +100,7 @@ def uses(expr: str) -> list[Use]:
 
 def _depth(expr: str) -> int:
     """How deep brackets nest, those in strings counted as well."""
-    return max(itertools.accumulate(_STEPS.get(character, 0) for character in expr), default=0)
+    return max(itertools.accumulate(map(_STEPS.__getitem__, _BRACKET.findall(expr))), default=0)
 
 
 def _selector(node: Any) -> Selector:

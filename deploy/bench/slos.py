@@ -1,0 +1,101 @@
+"""A project with any number of SLOs, each in a file of its own: what `generate` and `check` are timed on.
+
+`python -m deploy.bench.slos FOLDER --count 1000` writes one to look at.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+METRIC = "bench_requests_total"
+"""A counter of requests by service, code and pod; codes from 500 on are bad."""
+
+TARGET = "0.999"
+PERIOD = "30d"
+
+_PROJECT = """\
+service: bench
+specs: [specs]
+outputs: {alerts: alerts, dashboards: dashboards}
+links: {runbooks: https://runbooks.example.com/, dashboards: https://grafana.example.com/d/}
+environments:
+  production:
+    scrape_interval: 15s
+    evaluation_interval: 15s
+    jobs: {bench: ["127.0.0.1:9200"]}
+    prometheus: {url: http://127.0.0.1:9090, retention: 35d}
+    alertmanager: {targets: ["127.0.0.1:9093"]}
+    receivers: {oncall: {url: http://127.0.0.1:9095/alertmanager, credentials_file: /etc/oncall.token}}
+"""
+
+_SERVICE = "apiVersion: openslo/v1\nkind: Service\nmetadata: {name: bench}\n"
+
+_SLO = """\
+# Requests of one tenant that are not answered with a server error.
+apiVersion: openslo/v1
+kind: SLO
+metadata:
+  name: NAME
+  displayName: Requests of NAME
+  annotations:
+    monitoring/runbook: requestsTHRESHOLD
+spec:
+  description: 99.9 % of requests are answered without a server error.
+  service: bench
+  indicator:
+    metadata:
+      name: NAME
+    spec:
+      ratioMetric:
+        counter: true
+        good:
+          metricSource:
+            type: Prometheus
+            spec:
+              query: METRIC{tenant="NAME",code!~"5.."}
+        total:
+          metricSource:
+            type: Prometheus
+            spec:
+              query: METRIC{tenant="NAME"}
+  timeWindow:
+    - duration: PERIOD
+      isRolling: true
+  budgetingMethod: Occurrences
+  objectives:
+    - displayName: Answered
+      target: TARGET
+"""
+
+
+def names(count: int) -> list[str]:
+    """What the SLOs, and the tenants whose requests they judge, are called."""
+    return [f"tenant-{i:04}" for i in range(count)]
+
+
+def write(folder: Path, count: int) -> Path:
+    """Write the project; every second SLO declares a direct alert. Returns its monitoring.yaml."""
+    specs = folder / "specs"
+    specs.mkdir(parents=True)
+    (specs / "service.yaml").write_text(_SERVICE)
+    for i, name in enumerate(names(count)):
+        threshold = "\n    monitoring/threshold-window: 2m" * (i % 2)
+        text = _SLO.replace("NAME", name).replace("METRIC", METRIC).replace("TARGET", TARGET).replace("PERIOD", PERIOD)
+        (specs / f"{name}.yaml").write_text(text.replace("THRESHOLD", threshold))
+    project = folder / "monitoring.yaml"
+    project.write_text(_PROJECT)
+    return project
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--count", default=1000, show_default=True, type=click.IntRange(1))
+def main(folder: Path, count: int) -> None:
+    """Write a project with many SLOs into FOLDER, which must be new or empty."""
+    click.echo(write(folder, count))
+
+
+if __name__ == "__main__":
+    main()
