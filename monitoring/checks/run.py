@@ -68,12 +68,12 @@ def check(paths: Iterable[Path], profile: Profile, *, lenient: bool = False) -> 
     by_kind: dict[Kind, list[_Input]] = {kind: [one for one in inputs if one.kind is kind] for kind in Kind}
     with ThreadPoolExecutor(1) as pool:
         # promtool takes about as long as we do: both at once.
-        asked = pool.submit(programs.rules, {one.path: one.file for one in by_kind[Kind.RULES]})
+        promtool = pool.submit(programs.rules, {one.path: one.file for one in by_kind[Kind.RULES]})
         told, slos = specs.check([one.path for one in by_kind[Kind.SPEC]], profile, lenient=lenient)
         found += told
         for one in by_kind[Kind.MAINTENANCE]:
             found += _maintenance(one, slos)
-        found += _rule_files([*by_kind[Kind.RULES], *by_kind[Kind.PROMETHEUS_RULE]], asked)
+        found += _rule_files([*by_kind[Kind.RULES], *by_kind[Kind.PROMETHEUS_RULE]], promtool)
     for one in inputs:
         found += _alone(one)
     return Result(tuple(sorted(set(found))), Counter(one.kind for one in inputs), left_alone)
