@@ -45,8 +45,10 @@ LIMIT_S = 900
 SCRAPE_S = 15
 OURS, SLOTH, PYRRA, SUBQUERY = "ours", "sloth", "pyrra", "pyrra, subquery"
 SETS = (OURS, SLOTH, PYRRA, SUBQUERY)
-_LABEL = {OURS: "slo_id", SLOTH: "sloth_id", PYRRA: "slo", SUBQUERY: "slo"}
-_WHOSE = {PYRRA: 'slo!~".*-subquery"', SUBQUERY: 'slo=~".+-subquery"'}
+_WHOSE = {
+    OURS: 'slo_id!=""', SLOTH: 'sloth_id!=""', PYRRA: 'slo!="",slo!~".+-subquery"', SUBQUERY: 'slo=~".+-subquery"',
+}  # fmt: skip
+"""Matchers of the series that each set has made."""
 _GROUP = re.compile(r'(prometheus_rule_\w+)\{rule_group="(?P<file>[^";]+);(?P<group>[^"]+)"\} (?P<value>\S+)', re.ASCII)
 _POLL_S = 5.0
 
@@ -218,14 +220,15 @@ def watch(url: str, duration_s: float) -> Evaluations:
 def count(url: str, query: str) -> float:
     """The number that a query gives; 0 for none."""
     answer = requests.get(f"{url}/api/v1/query", params={"query": query}, timeout=60).json()
+    if answer["status"] != "success":
+        sys.exit(f"Prometheus refused {query}: {answer['error']}")
     return sum(float(series["value"][1]) for series in answer["data"]["result"])
 
 
 def series_per_slo(url: str, name: str, slo_count: int, *, alerts: bool) -> float:
     """How many series a set has made for each SLO."""
-    whose = _WHOSE.get(name, f'{_LABEL[name]}!=""')
     names = f'__name__{"=~" if alerts else "!~"}"ALERTS.*"'
-    return count(url, f"count({{{whose},{names}}})") / slo_count
+    return count(url, f"count({{{_WHOSE[name]},{names}}})") / slo_count
 
 
 def table(rows: Sequence[tuple[str, Mapping[str, float], str]]) -> str:

@@ -1,13 +1,22 @@
-"""A project with any number of SLOs, each in a file of its own: what `generate` and `check` are timed on.
+"""A project with any number of SLOs, each in a file of its own, and how long `generate` and `check` take for it.
 
-`python -m deploy.bench.slos FOLDER --count 1000` writes one to look at.
+`python -m deploy.bench.slos` measures; with a FOLDER it only writes the project there, to look at.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
+
+from deploy.stack.settings import PROJECT
 
 METRIC = "bench_requests_total"
 """A counter of requests by service, code and pod; codes from 500 on are bad."""
@@ -89,12 +98,50 @@ def write(folder: Path, count: int) -> Path:
     return project
 
 
+@dataclass(frozen=True)
+class Run:
+    """What one command took, with the programs it asked."""
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    """Of the largest process."""
+
+
+def run(arguments: Sequence[str]) -> Run:
+    """Run `python -m monitoring` to its end. Exits when it fails."""
+    started = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "monitoring", *arguments], cwd=PROJECT, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"monitoring {' '.join(arguments)}: exit status {process.returncode}")
+    return Run(time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @click.option("--count", default=1000, show_default=True, type=click.IntRange(1))
-def main(folder: Path, count: int) -> None:
-    """Write a project with many SLOs into FOLDER, which must be new or empty."""
-    click.echo(write(folder, count))
+def main(folder: Path | None, count: int) -> None:
+    """Time `generate` and `check` of many SLOs, or only write the project into FOLDER, which must be new."""
+    if folder:
+        click.echo(write(folder, count))
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-slos-") as temporary:
+        below = Path(temporary)
+        project = str(write(below / "project", count))
+        inputs = [str(below / "project" / name) for name in ("specs", "alerts", "dashboards")]
+        commands = {
+            "generate, nothing there": ["generate", "--config", project],
+            "generate, nothing to do": ["generate", "--config", project],
+            "check": ["check", "--config", project],
+            "check FILES, specs": ["check", inputs[0]],
+            "check FILES, specs and what is generated": ["check", *inputs],
+        }
+        click.echo(f"| {count} SLOs | wall | CPU | memory |\n|---|---|---|---|")
+        for name, arguments in commands.items():
+            took = run(arguments)
+            click.echo(f"| {name} | {took.wall_s:.1f} s | {took.cpu_s:.1f} s | {took.peak_bytes / 1e6:.0f} MB |")
 
 
 if __name__ == "__main__":
