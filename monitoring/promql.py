@@ -24,6 +24,7 @@ MAX_DEPTH = 1000
 _STRINGS = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _BINDS = re.compile(r"[-+*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _STEPS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_BRACKET = re.compile(r"[][(){}]")
 
 _OPERATORS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
 
@@ -102,7 +103,7 @@ def uses(expr: str) -> list[Use]:
 def _depth(expr: str) -> int:
     """A bound of how deep the syntax tree can be: nested brackets and all operators."""
     bare = _STRINGS.sub("", expr)
-    nested = max(itertools.accumulate(_STEPS.get(character, 0) for character in bare), default=0)
+    nested = max(itertools.accumulate(map(_STEPS.__getitem__, _BRACKET.findall(bare))), default=0)
     return nested + len(_BINDS.findall(bare))
 
 

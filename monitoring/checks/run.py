@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,11 +66,14 @@ def check(paths: Iterable[Path], profile: Profile, *, lenient: bool = False) -> 
         else:
             found.append(one)
     by_kind: dict[Kind, list[_Input]] = {kind: [one for one in inputs if one.kind is kind] for kind in Kind}
-    told, slos = specs.check([one.path for one in by_kind[Kind.SPEC]], profile, lenient=lenient)
-    found += told
-    for one in by_kind[Kind.MAINTENANCE]:
-        found += _maintenance(one, slos)
-    found += _rule_files(by_kind[Kind.RULES], by_kind[Kind.PROMETHEUS_RULE])
+    with ThreadPoolExecutor(1) as pool:
+        # promtool takes about as long as we do: both at once.
+        promtool = pool.submit(programs.rules, {one.path: one.file for one in by_kind[Kind.RULES]})
+        told, slos = specs.check([one.path for one in by_kind[Kind.SPEC]], profile, lenient=lenient)
+        found += told
+        for one in by_kind[Kind.MAINTENANCE]:
+            found += _maintenance(one, slos)
+        found += _rule_files([*by_kind[Kind.RULES], *by_kind[Kind.PROMETHEUS_RULE]], promtool)
     for one in inputs:
         found += _alone(one)
     return Result(tuple(sorted(set(found))), Counter(one.kind for one in inputs), left_alone)
@@ -134,20 +137,17 @@ def _board_in(text: str) -> Mapping[str, Any] | None:
     return value if is_board(value) else None
 
 
-def _rule_files(plain: Sequence[_Input], wrapped: Sequence[_Input]) -> list[Finding]:
+def _rule_files(some: Sequence[_Input], asked: Future[list[Finding]]) -> list[Finding]:
+    """Our own findings, then those of promtool (`asked`)."""
     book = rules.RuleBook()
     found: list[Finding] = []
-    with ThreadPoolExecutor(1) as pool:
-        # promtool takes about as long as we do: both at once.
-        asked = pool.submit(programs.rules, {one.path: one.file for one in plain}) if plain else None
-        for one in (*plain, *wrapped):
-            for tree in _trees(one, found):
-                found += _rules_of(one, tree, book)
-        told = asked.result() if asked else []
+    for one in some:
+        for tree in _trees(one, found):
+            found += _rules_of(one, tree, book)
     found += book.across()
     # What we have found ourselves, in words that name the rule, promtool need not say again.
     known = {(finding.file, finding.line) for finding in found if not finding.doubt}
-    placed = (programs.placed(finding, book.places) for finding in told)
+    placed = (programs.placed(finding, book.places) for finding in asked.result())
     return [*found, *(finding for finding in placed if (finding.file, finding.line) not in known)]
 
 
