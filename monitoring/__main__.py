@@ -85,8 +85,8 @@ def main() -> None:
       python -m monitoring check FILES...     are these specs, rules, boards right?
 
     Every mistake is told as FILE:LINE: message; COMMAND --help says more. Exit status:
-    0 all is well, 1 `check` found something or `diff` a difference, 2 a mistake in the
-    command, the config or a spec.
+    0 all is well; 1 the answer is no (`check`, `diff`, `gate`, `proofs`); 2 a mistake in
+    the command, the config or a spec; 3 no answer or no data from Prometheus.
     """
 
 
