@@ -307,7 +307,11 @@ def _report(url: str, found: Evaluations, sets: Sets, names: Sequence[str], deep
         (f"with {days} days of history: all groups once", {n: c.once_s * 1e3 for n, c in deep_costs.items()}, " ms"),
         ("evaluation a day", {n: c.share * day_s for n, c in deep_costs.items()}, " s"),
         ("of that, groups that read the period", {n: c.period_share * day_s for n, c in deep_costs.items()}, " s"),
-        (f"{len(names)} such SLOs keep busy", {n: c.share * len(names) for n, c in deep_costs.items()}, " cores"),
+        (
+            f"{len(names)} such SLOs: evaluation a second",
+            {n: c.share * len(names) for n, c in deep_costs.items()},
+            " s",
+        ),
         (
             "all SLOs, with history or without: evaluation a day",
             {n: c.share * day_s for n, c in all_costs.items()},
