@@ -50,16 +50,16 @@ def test_history_and_scrapes_are_one_counter() -> None:
 
 def test_an_evaluation_counts_once_and_a_cost_is_its_share_of_the_interval() -> None:
     found = rules.Evaluations()
-    group = '{rule_group="/x/ours.yml;slo/tenant-0000/page"}'
+    group = '{rule_group="/x/ours.yml;slo/tenant-0000/quick"}'
     for at_s, seconds in ((100, 0.3), (100, 0.3), (160, 0.1), (220, 0.2)):
         found.read(
             f"prometheus_rule_group_last_evaluation_timestamp_seconds{group} {at_s}\n"
             f"prometheus_rule_group_last_duration_seconds{group} {seconds}\n"
             f"prometheus_rule_evaluation_failures_total{group} 2\n"
         )
-    assert found.durations_s["ours", "slo/tenant-0000/page"] == [0.3, 0.1, 0.2]
+    assert found.durations_s["ours", "slo/tenant-0000/quick"] == [0.3, 0.1, 0.2]
     assert found.failures == 2
-    sets = {rules.OURS: [Group("slo/tenant-0000/page", Duration(60), (Recording("a", "x[30d]"),))]}
+    sets = {rules.OURS: [Group("slo/tenant-0000/quick", Duration(60), (Recording("a", "x[30d]"),))]}
     cost = rules.cost(found, sets, rules.OURS, ["tenant-0000"])
     assert (cost.rules, cost.once_s) == (1, 0.2)
     assert cost.share == cost.period_share == pytest.approx(0.2 / 60)

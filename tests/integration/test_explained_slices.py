@@ -29,7 +29,7 @@ def test_a_total_outage_pages_when_three_slices_are_bad(tmp_path: Path, slice_s:
         'orders_total{outcome="ok"}': counter((HEALTHY, 10), (200, 0)),
         'orders_total{outcome="failed"}': counter((HEALTHY, 0), (200, 10)),
     }
-    groups = [group for group in slo_file(slo, PROFILE).groups if group.name.endswith(("/page", "/sample"))]
+    groups = [group for group in slo_file(slo, PROFILE).groups if group.name.endswith("/quick")]
     quick = firing("CheckoutBudgetBurn", tier="page-quick")
     begin = HEALTHY * SCRAPE_S
     tolerance = 4 * SCRAPE_S  # a slice is bad once a tenth of its events are, and rules see the scrape before

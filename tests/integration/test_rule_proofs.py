@@ -28,7 +28,7 @@ DIRECT = firing(
 
 
 def groups(slo: Slo, *kinds: str) -> list[Group]:
-    """The groups of an SLO's rule file: page, ticket, period."""
+    """The groups of an SLO's rule file: quick, slow, period."""
     return [g for g in slo_file(slo, PROFILE).groups if g.name.rsplit("/", 1)[-1] in kinds]
 
 
@@ -44,7 +44,7 @@ class TestTheDirectAlert:
     FAULT_AT_S = HEALTHY * SCRAPE_S
 
     def prove(self, folder: Path, series: dict[str, str], *expected: Expected) -> None:
-        prove(folder, groups(OBJECTIVES["fanout-latency"], "page", "period"), series, expected)
+        prove(folder, groups(OBJECTIVES["fanout-latency"], "quick", "period"), series, expected)
 
     def test_slow_fan_out_fires_and_resets(self, tmp_path: Path) -> None:
         slo = OBJECTIVES["fanout-latency"]
@@ -129,7 +129,7 @@ class TestBurnRates:
         reset_s = end_s + math.ceil(resets / SCRAPE_S) * SCRAPE_S
         prove(
             tmp_path,
-            groups(self.SLO, "page", "period"),
+            groups(self.SLO, "quick", "period"),
             {SETTLED: counter((self.HISTORY + 120, 10)), CONFIRMED: counter((self.HISTORY, 10), (40, 0), (80, 10))},
             [
                 Expected(start_s, quick, 0),
@@ -147,7 +147,7 @@ class TestBurnRates:
         anything = 'count(ALERTS{alertstate="firing"}) or vector(0)'
         prove(
             tmp_path,
-            groups(OBJECTIVES["probe"], "page", "period"),
+            groups(OBJECTIVES["probe"], "quick", "period"),
             {delivered: counter((60, 1)), lost: counter((8, 0), (1, 1), (51, 0))},
             [Expected(at, anything, 0) for at in range(0, 60 * SCRAPE_S, SCRAPE_S)],
         )
@@ -158,7 +158,7 @@ class TestBurnRates:
         quick = firing("ProbeBudgetBurn", tier="page-quick")
         prove(
             tmp_path,
-            groups(OBJECTIVES["probe"], "page", "period"),
+            groups(OBJECTIVES["probe"], "quick", "period"),
             {delivered: counter((60, 1), (20, 0)), lost: counter((60, 0), (20, 1))},
             [Expected(62 * SCRAPE_S, quick, 0), Expected(63 * SCRAPE_S + SCRAPE_S, quick, 1)],
         )
@@ -170,7 +170,7 @@ class TestBurnRates:
         scrapes = 200
         prove(
             tmp_path,
-            groups(OBJECTIVES["requests"], "page", "ticket", "period"),
+            groups(OBJECTIVES["requests"], "quick", "slow", "period"),
             {
                 'messenger_requests_total{outcome="ok"}': counter((scrapes, 95)),
                 'messenger_requests_total{outcome="server_error"}': counter((scrapes, 5)),
@@ -188,7 +188,7 @@ class TestTheBudget:
         every = '{__name__=~"slo:.+"}'
         prove(
             tmp_path,
-            groups(OBJECTIVES["delivery"], "page", "period"),
+            groups(OBJECTIVES["delivery"], "quick", "period"),
             {SETTLED: counter((60, 0)), CONFIRMED: counter((60, 0))},
             [
                 Expected(2 * SCRAPE_S, self.LEFT, 1),
@@ -202,7 +202,7 @@ class TestTheBudget:
     def test_it_is_absent_without_the_metric(self, tmp_path: Path) -> None:
         prove(
             tmp_path,
-            groups(OBJECTIVES["delivery"], "page", "period"),
+            groups(OBJECTIVES["delivery"], "quick", "period"),
             {"something_else": counter((60, 1))},
             [Expected(60 * SCRAPE_S, self.LEFT, None)],
         )
@@ -211,7 +211,7 @@ class TestTheBudget:
         """Half the budget gone: 0.05 % bad at 99.9 %."""
         prove(
             tmp_path,
-            groups(OBJECTIVES["delivery"], "page"),
+            groups(OBJECTIVES["delivery"], "quick"),
             {SETTLED: counter((60, 10_000)), CONFIRMED: counter((60, 9_995))},
             [Expected(60 * SCRAPE_S, f"round({self.LEFT}, 0.000001)", 0.5)],
         )
@@ -221,7 +221,7 @@ class TestTheBudget:
         rounded = "round(sum(slo:errors:ratio_period), 0.0001)"
         prove(
             tmp_path,
-            groups(OBJECTIVES["delivery"], "page", "period"),
+            groups(OBJECTIVES["delivery"], "quick", "period"),
             {
                 SETTLED: counter((100, 1), (900, 100)),
                 CONFIRMED: counter((100, 0), (900, 100)),
