@@ -66,8 +66,8 @@ def plan(config: Config, *, lenient: bool = False) -> Plan:
     maintenances = load_maintenance(config.maintenance, slos, [config.file.service]) if config.maintenance else ()
     if unknown := alertmanager.unknown_targets(config, slos):
         raise SpecError(unknown)
-    _check_retention(config, slos)
     rules = _rule_files(config, slos, maintenances)
+    _check_retention(config, slos)
     ways = routes.rows(config, slos, maintenances, rules)
     boards = {board.uid: grafana.dashboard(board) for board in _boards(config, slos)}
     files = (

@@ -99,7 +99,7 @@ def build(library: Library, document: SloDocument, place: Place) -> tuple[Slo, .
         spot = here.at("objectives", i)
         goal = slos.possible(spot.at("target"), objective.target)
         sli = _sli(spec, objective, here, spot)
-        if base is not None and goal is not None and sli is not None:
+        if goal is not None and sli is not None:
             slices = slos.slices(spot, "Timeslices", objective.time_slice_target, str(SLICE), base) if sliced else None
             slo = replace(base, target=goal, sli=sli, slices=slices)
             made.append(slos.named(slo, objective.display_name, i) if len(spec.objectives) > 1 else slo)

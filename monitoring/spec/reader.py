@@ -93,12 +93,15 @@ def _by_name(services: Iterable[Service]) -> tuple[Service, ...]:
 
 def _files(paths: Iterable[Path], mistakes: list[Mistake]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
-        elif path.is_file():
-            yield path
-        else:
-            mistakes.append(Mistake(shown(path), 1, "no such file or directory"))
+        try:
+            if path.is_dir():
+                yield from sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+            elif path.is_file():
+                yield path
+            else:
+                mistakes.append(Mistake(shown(path), 1, "no such file or directory"))
+        except OSError as error:
+            mistakes.append(Mistake(shown(path), 1, f"cannot be read: {error.strerror}"))
 
 
 def _read(file: Path, notes: Notes, found: _Found) -> None:
@@ -140,7 +143,7 @@ def _kind(node: Node, place: Place, known: Iterable[str]) -> str | None:
     kind = node.scalar("kind")
     if isinstance(kind, str) and kind in known:
         return kind
-    place.at("kind").error(unknown("kind", str(kind), known))
+    place.at("kind").error(unknown(f"kind of {node.scalar('apiVersion')}", str(kind), known))
     return None
 
 
@@ -180,7 +183,7 @@ def _take_sloth(node: Node, place: Place, found: _Found) -> None:
 
 
 def _take_kubernetes(node: Node, place: Place, found: _Found) -> None:
-    kind = _kind(node, place, ("PrometheusServiceLevel", "AlertWindows"))
+    kind = _kind(node, place, (*sloth.LEVELS, "AlertWindows"))
     body = node.without(*_HEADER)
     if kind == "AlertWindows":
         windows = decode(body, sloth.AlertWindows, place.notes)
