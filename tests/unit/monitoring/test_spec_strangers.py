@@ -15,6 +15,7 @@ from monitoring.checks import run
 from monitoring.errors import ConfigError, PromqlError, SpecError
 from monitoring.maths.durations import Duration
 from monitoring.promql import MAX_DEPTH, uses
+from monitoring.rules.model import Alert
 from monitoring.rules.profile import Profile
 from monitoring.spec import queries, reader
 from monitoring.spec.model import EventSli
@@ -230,3 +231,21 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path, old: str, n
     with pytest.raises(ConfigError) as refused:
         config.load(path, None)
     assert "s3cret" not in str(refused.value)
+
+
+def test_services_of_nearly_the_same_name_have_a_board_each(tmp_path: Path) -> None:
+    path = monitoringconfig.write(tmp_path)
+    names = ["shop", "Shop", "日本", "中文", "x" * 60, "x" * 61]
+    texts = [
+        slospecs.SLO.replace("name: checkout", f"name: slo{i}", 1).replace("service: shop", f"service: {name}")
+        for i, name in enumerate(names)
+    ]
+    slospecs.write(tmp_path / "specs", *texts)
+    plan = generate.plan(config.load(path, None))
+    boards = [file.stem for file in plan.files if file.suffix == ".json"]
+    assert len(boards) == len(names)
+    assert "shop-slos" in boards
+    assert all(len(board) <= 40 and not board.startswith("-") for board in boards)
+    alerts = [rule for file in plan.rules for rule in file.rules() if isinstance(rule, Alert)]
+    linked = {alert.annotations.get("dashboard_url") for alert in alerts}
+    assert {f"https://grafana.test/d/{board}" for board in boards} <= linked
