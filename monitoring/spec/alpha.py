@@ -137,8 +137,7 @@ def _period(place: Place, found: tuple[TimeWindow, ...]) -> Period | None:
     if window.calendar is None:
         if window.is_rolling is False:
             here.error("expected a calendar, with startTime and timeZone, since the window does not roll")
-        length: Duration | None = windows.told(here.at("count"), text, windows.duration)
-        return None if length is None else (length, None)
+        return windows.rolling(here.at("count"), text)
     if window.is_rolling:
         here.at("isRolling").error("expected false: a window with a calendar does not roll")
         return None

@@ -45,7 +45,7 @@ class _Found:
     library: Library = field(default_factory=Library)
     alphas: list[tuple[alpha.SloDocument, Place]] = field(default_factory=list)
     sloths: list[sloth.Found] = field(default_factory=list)
-    alert_windows: list[tuple[sloth.AlertWindows, Place]] = field(default_factory=list)
+    alert_windows: list[tuple[sloth.WindowsSpec, Place]] = field(default_factory=list)
     targets: list[alerts.Target] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
 
@@ -174,6 +174,10 @@ def _take_alpha(node: Node, place: Place, found: _Found) -> None:
 
 
 def _take_sloth(node: Node, place: Place, found: _Found) -> None:
+    if node.scalar("version") == sloth.WINDOWS_VERSION:
+        windows = decode(node.without("version"), sloth.WindowsSpec, place.notes)
+        found.alert_windows += [(windows, place)] if windows else []
+        return
     if node.scalar("version") != sloth.VERSION:
         place.at("version").error(f"expected {sloth.VERSION}, found {node.scalar('version')!r}")
         return
@@ -187,7 +191,7 @@ def _take_kubernetes(node: Node, place: Place, found: _Found) -> None:
     body = node.without(*_HEADER)
     if kind == "AlertWindows":
         windows = decode(body, sloth.AlertWindows, place.notes)
-        found.alert_windows += [(windows, place)] if windows else []
+        found.alert_windows += [(windows.spec, place.at("spec"))] if windows else []
     elif kind is not None:
         outer = decode(body, sloth.KubernetesObject, place.notes)
         spec = decode(outer.spec, sloth.Spec, place.notes, sloth.camel, ("spec",)) if outer else None

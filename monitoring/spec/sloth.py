@@ -25,6 +25,8 @@ from monitoring.spec.windows import Period
 from monitoring.yamltree import AsWritten, Node, Place
 
 VERSION = "prometheus/v1"
+WINDOWS_VERSION = "alertWindows/v1"
+"""The older form of AlertWindows: its fields at the top of the document."""
 API_VERSION = "sloth.slok.dev/v1"
 LEVELS = ("PrometheusServiceLevel", "ManagedPrometheusServiceLevel")
 """Kinds of the Kubernetes form; the second asks for rules of Google's service, and has the same fields."""
@@ -130,23 +132,21 @@ def camel(name: str) -> str:
 class Policy:
     """The period of sloth's specs, and their alerts if not the usual four."""
 
-    document: AlertWindows | None = None
+    document: WindowsSpec | None = None
     place: Place | None = None
 
     def period(self) -> Period | None:
         """Rolling; None when refused."""
         if self.document is None or self.place is None:
             return windows.DEFAULT_PERIOD, None
-        at = self.place.at("spec", "sloPeriod")
-        length = windows.told(at, self.document.spec.slo_period, windows.duration)
-        return None if length is None else (length, None)
+        return windows.rolling(self.place.at("sloPeriod"), self.document.slo_period)
 
     def conditions(self, off: frozenset[str]) -> tuple[Condition, ...] | None:
         """One for each tier that is not `off`; None: the usual tiers."""
         period = self.period()
         if self.document is None or self.place is None or period is None:
             return None
-        spec, here = self.document.spec, self.place.at("spec")
+        spec, here = self.document, self.place
         tiers = [("page", "quick", spec.page.quick), ("page", "slow", spec.page.slow)]
         tiers += [("ticket", "quick", spec.ticket.quick), ("ticket", "slow", spec.ticket.slow)]
         made = [

@@ -249,3 +249,28 @@ def test_services_of_nearly_the_same_name_have_a_board_each(tmp_path: Path) -> N
     alerts = [rule for file in plan.rules for rule in file.rules() if isinstance(rule, Alert)]
     linked = {alert.annotations.get("dashboard_url") for alert in alerts}
     assert {f"https://grafana.test/d/{board}" for board in boards} <= linked
+
+
+def test_windows_of_sloth_in_their_older_form(tmp_path: Path) -> None:
+    windows = """\
+version: "alertWindows/v1"
+sloPeriod: 7d
+page:
+  quick: {errorBudgetPercent: 8, shortWindow: 5m, longWindow: 1h}
+  slow: {errorBudgetPercent: 12.5, shortWindow: 30m, longWindow: 6h}
+ticket:
+  quick: {errorBudgetPercent: 20, shortWindow: 2h, longWindow: 1d}
+  slow: {errorBudgetPercent: 42, shortWindow: 6h, longWindow: 3d}
+"""
+    (slo,) = reader.read([slospecs.write(tmp_path, windows, SLOTH)]).slos
+    assert str(slo.period) == "7d"
+    assert [str(condition.factor) for condition in slo.conditions or ()] == ["13.44", "3.5", "1.4", "0.98"]
+    assert run.check([slospecs.write(tmp_path, windows)], PROFILE).is_right
+    (message,) = refusals(tmp_path, windows.replace("sloPeriod: 7d", "sloPeriod: 7m"))
+    assert message == "2: sloPeriod: expected a period of at least 1h, found 7m; 7M is months"
+
+
+@pytest.mark.parametrize(("length", "ending"), [("1m", "found 1m; 1M is months"), ("59m59s", "found 59m59s")])
+def test_a_period_of_minutes_is_refused(tmp_path: Path, length: str, ending: str) -> None:
+    (message,) = refusals(tmp_path, slospecs.SLO.replace("duration: 30d", f"duration: {length}"))
+    assert message == f"29: spec.timeWindow[0].duration: expected a period of at least 1h, {ending}"
