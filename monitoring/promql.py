@@ -20,8 +20,8 @@ from monitoring.errors import PromqlError
 COUNTER_SUFFIXES = ("_total", "_count", "_bucket")
 """What the name of a series that only grows ends in; a histogram's buckets and count are counters too."""
 
-MAX_DEPTH = 350
-"""Brackets and operators inside each other; our own rules need some 20, and what walks a tree recurses."""
+MAX_DEPTH = 1000
+"""Brackets and all operators together; the calendars of our own rules need some 600."""
 _STRINGS = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _BINDS = re.compile(r"[-+*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _STEPS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
@@ -74,7 +74,7 @@ def quoted(text: str) -> str:
 
 def parse(expr: str, max_depth: int = MAX_DEPTH) -> pp.Expr:
     """The syntax tree. Raises PromqlError, with the parser's own words where it refuses."""
-    # The parser recurses, one level for each bracket and operator, and dies of a few thousand; Python of fewer.
+    # The parser recurses, one level for each bracket and operator, and dies of a few thousand.
     if len(expr) > max_depth and _depth(expr) > max_depth:
         raise PromqlError(f"more than {max_depth} brackets and operators inside each other: {expr[:60]}…")
     try:
@@ -97,7 +97,10 @@ def is_counter(name: str) -> bool:
 
 def uses(expr: str) -> list[Use]:
     """Every metric an expression reads, in the order of its text. Raises PromqlError."""
-    return list(_uses(parse(expr), None, frozenset()))
+    try:
+        return list(_uses(parse(expr), None, frozenset()))
+    except RecursionError as error:
+        raise PromqlError(f"too many brackets and operators inside each other: {expr[:60]}…") from error
 
 
 def _depth(expr: str) -> int:

@@ -168,7 +168,10 @@ def documents(text: str, notes: Notes) -> list[Node]:
         return list(_Builder(notes).documents(yaml.parse(text, Loader=_LOADER)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        notes.add(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}")
+        line = mark.line + 1 if mark else 1
+        tabs = any(one.lstrip(" ").startswith("\t") for one in text.splitlines()[line - 1 : line])
+        hint = "; YAML is indented by spaces, never by tabs" if tabs else ""
+        notes.add(line, f"not YAML: {error.problem or error.context}{hint}")
     except yaml.YAMLError as error:
         notes.add(1, f"not YAML: {str(error).splitlines()[0]}")
     except UnicodeEncodeError:
@@ -502,12 +505,12 @@ def _bounds(node: Node, meta: Any) -> str | None:
     """In words, what is expected of a value of the right type."""
     if meta is None:
         return None
-    if meta.examples:
-        return f"expected something like {' or '.join(meta.examples)}"
     if node.value == "":
         return "expected some text, found none"
     if meta.max_length is not None and len(str(node.value)) > meta.max_length:
         return f"expected at most {meta.max_length} characters, found {len(str(node.value))}"
+    if meta.examples:
+        return f"expected something like {' or '.join(meta.examples)}"
     return f"expected at least {meta.ge}, found {node.value}" if meta.ge is not None else None
 
 

@@ -136,7 +136,8 @@ def _take(node: Node, notes: Notes, found: _Found) -> None:
     elif isinstance(version, str) and "v2alpha" in version:
         place.at("apiVersion").error(f"{version} is a draft that still changes; expected {openslo.API_VERSION}")
     else:
-        place.at("apiVersion").error(f"expected {', '.join(_FORMATS)} or version: {sloth.VERSION}, found {version!r}")
+        found_text = "nothing" if version is None else repr(version)
+        place.at("apiVersion").error(f"expected {', '.join(_FORMATS)} or version: {sloth.VERSION}, found {found_text}")
 
 
 def _kind(node: Node, place: Place, known: Iterable[str]) -> str | None:

@@ -93,7 +93,8 @@ def test_a_query_that_is_nested_too_deep_is_refused(shape: str) -> None:
     assert queries.read(nested(queries.MAX_DEPTH))
     with pytest.raises(PromqlError, match="more than 100 brackets and operators"):
         queries.read(nested(queries.MAX_DEPTH * 3))
-    assert uses(nested(MAX_DEPTH))
+    with pytest.raises(PromqlError, match="brackets and operators inside each other"):
+        uses(nested(MAX_DEPTH))
 
 
 def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
@@ -137,6 +138,10 @@ def test_a_list_of_very_many_names_is_cut(tmp_path: Path) -> None:
     [
         ("isRolling: true", 'isRolling: "true"', "expected true or false, found 'true'; leave the quotes out"),
         ("target: 0.999", 'target: "0.999"', "expected a number, found '0.999'; leave the quotes out"),
+        ("target: 0.999", "target: 99.9", "between 0 and 1, not at 99.9; write a percentage as targetPercent: 99.9"),
+        ("name: checkout", 'name: "a\\nb"', "metadata.name: expected something like one line of text"),
+        ("  service: shop", "\tservice: shop", "YAML is indented by spaces, never by tabs"),
+        ("apiVersion: openslo/v1\n", "", "or version: prometheus/v1, found nothing"),
         ("target: 0.999", "target: high", "expected a number, found 'high'"),
         ("budgetingMethod: Occurrences", "budgetingMethod: Timeslice", "did you mean 'Timeslices'?"),
         ("service: shop", "service: 7", "spec.service: expected text, found a number"),
@@ -145,7 +150,7 @@ def test_a_list_of_very_many_names_is_cut(tmp_path: Path) -> None:
 )
 def test_a_wrong_value_is_told_with_what_was_expected(tmp_path: Path, old: str, new: str, words: str) -> None:
     assert old in slospecs.SLO
-    (message,) = refusals(tmp_path, slospecs.SLO.replace(old, new))
+    (message,) = refusals(tmp_path, slospecs.SLO.replace(old, new, 1))
     assert words in message
 
 
@@ -274,3 +279,9 @@ ticket:
 def test_a_period_of_minutes_is_refused(tmp_path: Path, length: str, ending: str) -> None:
     (message,) = refusals(tmp_path, slospecs.SLO.replace("duration: 30d", f"duration: {length}"))
     assert message == f"29: spec.timeWindow[0].duration: expected a period of at least 1h, {ending}"
+
+
+def test_the_calendars_of_our_own_rules_are_not_too_deep(tmp_path: Path) -> None:
+    calendar = "isRolling: false\n      calendar: {startTime: '2026-01-01 00:00:00', timeZone: Europe/Berlin}"
+    text = slospecs.SLO.replace("duration: 30d", "duration: 1M").replace("isRolling: true", calendar)
+    assert run.check([slospecs.write(tmp_path, text)], PROFILE).is_right
