@@ -23,12 +23,15 @@ from monitoring.rules.profile import Profile
 from monitoring.yamltree import Node, Notes, decode, documents, dotted
 
 _NAME = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-Name = Annotated[str, msgspec.Meta(pattern=f"^{_NAME}$")]
-Url = Annotated[str, msgspec.Meta(pattern="^https?://[^ ]+$")]
-Target = Annotated[str, msgspec.Meta(pattern=r"^[^/ ]+:[0-9]+$")]
+Name = Annotated[str, msgspec.Meta(pattern=f"^{_NAME}$", examples=["shop-2"])]
+Url = Annotated[str, msgspec.Meta(pattern="^https?://[^ ]+$", examples=["http://oncall:8080/alerts"])]
+Folder = Annotated[str, msgspec.Meta(pattern="^https?://[^ ]+/$", examples=["https://docs.example/runbooks/"])]
+Target = Annotated[str, msgspec.Meta(pattern=r"^[^/ ]+:[0-9]+$", examples=["shop1:8080"])]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
-Address = Annotated[str, msgspec.Meta(pattern=r"^[^@ ,]+@[^@ ,]+(, *[^@ ,]+@[^@ ,]+)*$")]
+Address = Annotated[
+    str, msgspec.Meta(pattern=r"^[^@ ,]+@[^@ ,]+(, *[^@ ,]+@[^@ ,]+)*$", examples=["shop@mail.example"])
+]
 
 ONCALL = "oncall"
 RESERVED = (ONCALL, "watchdog", "page", "ticket")
@@ -67,8 +70,8 @@ class Outputs(msgspec.Struct):
 class Links(msgspec.Struct):
     """Where people read runbooks and see boards; both end in a slash."""
 
-    runbooks: Annotated[str, msgspec.Meta(pattern="^https?://[^ ]+/$")]
-    dashboards: Annotated[str, msgspec.Meta(pattern="^https?://[^ ]+/$")]
+    runbooks: Folder
+    dashboards: Folder
 
 
 class PrometheusSettings(msgspec.Struct):

@@ -21,6 +21,7 @@ COUNTER_SUFFIXES = ("_total", "_count", "_bucket")
 """What the name of a series that only grows ends in; a histogram's buckets and count are counters too."""
 
 MAX_DEPTH = 1000
+"""Brackets and all operators together; the calendars of our own rules need some 600."""
 _STRINGS = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _BINDS = re.compile(r"[-+*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _STEPS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
@@ -72,11 +73,11 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def parse(expr: str) -> pp.Expr:
-    """The syntax tree. Raises PromqlError with the parser's own words."""
+def parse(expr: str, max_depth: int = MAX_DEPTH) -> pp.Expr:
+    """The syntax tree. Raises PromqlError, with the parser's own words where it refuses."""
     # The parser recurses, one level for each bracket and operator, and dies of a few thousand.
-    if len(expr) > MAX_DEPTH and _depth(expr) > MAX_DEPTH:
-        raise PromqlError(f"more than {MAX_DEPTH} brackets and operators inside each other: {expr[:60]}…")
+    if len(expr) > max_depth and _depth(expr) > max_depth:
+        raise PromqlError(f"more than {max_depth} brackets and operators inside each other: {expr[:60]}…")
     try:
         return pp.parse(expr)
     except ValueError as error:
@@ -97,7 +98,10 @@ def is_counter(name: str) -> bool:
 
 def uses(expr: str) -> list[Use]:
     """Every metric an expression reads, in the order of its text. Raises PromqlError."""
-    return list(_uses(parse(expr), None, frozenset()))
+    try:
+        return list(_uses(parse(expr), None, frozenset()))
+    except RecursionError as error:
+        raise PromqlError(f"too many brackets and operators inside each other: {expr[:60]}…") from error
 
 
 def _depth(expr: str) -> int:

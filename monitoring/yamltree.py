@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 import yaml
@@ -34,6 +34,10 @@ MAX_NODES = 400_000
 """Values in one document, each use of an alias counted; a thousand SLOs need some 40,000."""
 
 MAX_EXPONENT = 60
+MAX_LISTED = 20
+"""Names that a message tells."""
+MAX_COMPARED = 500
+"""Names that are searched for the one that was meant."""
 
 _INVALID: Any = object()
 """Stands where a value was refused; never leaves this module, since any mistake is raised in the end."""
@@ -164,7 +168,10 @@ def documents(text: str, notes: Notes) -> list[Node]:
         return list(_Builder(notes).documents(yaml.parse(text, Loader=_LOADER)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        notes.add(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}")
+        line = mark.line + 1 if mark else 1
+        tabs = any(one.lstrip(" ").startswith("\t") for one in text.splitlines()[line - 1 : line])
+        hint = "; YAML is indented by spaces, never by tabs" if tabs else ""
+        notes.add(line, f"not YAML: {error.problem or error.context}{hint}")
     except yaml.YAMLError as error:
         notes.add(1, f"not YAML: {str(error).splitlines()[0]}")
     except UnicodeEncodeError:
@@ -384,14 +391,20 @@ class _Decoder:
             self._notes.warn(node.line, f"{_at(path)}the bare name {node.value!r} is read as a reference")
             return kind(**{bare: node.value})
         if not isinstance(node.value, dict):
-            self._refuse(node.line, f"{_at(path)}expected a mapping, found {_describe(node)}")
+            self._refuse(node.line, f"{_at(path)}expected a mapping, found {_sort(node)}")
             return _INVALID
         fields = _fields(kind, self._spell)
+        respelled: dict[str, Node] = {}
         for key in node.value.keys() - fields.keys():
-            self._notes.doubt(node.key_lines[key], f"{_at(path)}{unknown('field', key, fields)}")
+            meant = next((f for f in fields if f not in node.value and _plain(f) == _plain(key)), None)
+            if meant is None:
+                self._notes.doubt(node.key_lines[key], f"{_at(path)}{unknown('field', key, fields)}")
+            else:
+                respelled[meant] = node.value[key]
+                self._notes.doubt(node.key_lines[key], f"{_at(path)}{key!r} is written {meant!r} here", "read as that")
         found: dict[str, Any] = {}
         for key, (name, inner, required) in fields.items():
-            child = node.value.get(key)
+            child = node.value.get(key) or respelled.get(key)
             if child is not None and (required or child.value is not None):
                 found[name] = self.value(child, inner, _join(path, key))
             elif required:
@@ -400,25 +413,32 @@ class _Decoder:
 
     def _many(self, node: Node, kind: Any, path: str) -> Any:
         if not isinstance(node.value, tuple):
-            self._refuse(node.line, f"{_at(path)}expected a list, found {_describe(node)}")
+            self._refuse(node.line, f"{_at(path)}expected a list, found {_sort(node)}")
             return _INVALID
         return tuple(self.value(item, kind, f"{path}[{i}]") for i, item in enumerate(node.value))
 
     def _table(self, node: Node, kind: Any, path: str) -> Any:
         if not isinstance(node.value, dict):
-            self._refuse(node.line, f"{_at(path)}expected a mapping, found {_describe(node)}")
+            self._refuse(node.line, f"{_at(path)}expected a mapping, found {_sort(node)}")
             return _INVALID
         return {key: self.value(child, kind, _join(path, key)) for key, child in node.value.items()}
 
     def _leaf(self, node: Node, kind: Any, path: str) -> Any:
         if isinstance(node.value, (dict, tuple)):
-            self._refuse(node.line, f"{_at(path)}expected {_name(kind)}, found {_describe(node)}")
+            self._refuse(node.line, f"{_at(path)}expected {_name(kind)}, found {_sort(node)}")
             return _INVALID
         try:
             return _exact_leaf(node, kind)
-        except (msgspec.ValidationError, OutOfRangeError) as error:
+        except msgspec.ValidationError as error:
+            self._refuse(node.line, f"{_at(path)}{_expected(node, kind) or _lower_first(str(error))}")
+        except OutOfRangeError as error:
             self._refuse(node.line, f"{_at(path)}{_lower_first(str(error))}")
-            return _INVALID
+        return _INVALID
+
+
+def _plain(name: str) -> str:
+    """A field's name without what tells one spelling from another."""
+    return name.replace("_", "").replace("-", "").lower()
 
 
 def _construct(kind: type[msgspec.Struct], found: dict[str, Any]) -> Any:
@@ -437,7 +457,7 @@ def _exact_leaf(node: Node, kind: Any) -> Any:
     if kind is Decimal:
         # msgspec would also take text; a quoted number in a spec is a mistake worth hearing of.
         if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-            raise msgspec.ValidationError(f"expected a number, found {_describe(node)}")
+            raise msgspec.ValidationError
         return Decimal(value)
     if kind is Duration:
         return Duration.parse(str(value))
@@ -460,6 +480,55 @@ def _name(kind: Any) -> str:
     return _NAMES.get(kind, "one value")
 
 
+def _expected(node: Node, kind: Any) -> str | None:
+    """In words, what a value should have been; None when msgspec's own must do."""
+    if node.odd:
+        return None
+    if get_origin(kind) is Literal:
+        choices = [str(choice) for choice in get_args(kind)]
+        close = difflib.get_close_matches(node.text, choices, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"expected {' or '.join(choices)}, found {_describe(node)}{hint}"
+    meta: Any = None
+    if get_origin(kind) is Annotated:
+        kind, meta = get_args(kind)[:2]
+    name = _NAMES.get(kind)
+    if name is None:
+        return None
+    if isinstance(node.value, kind) and not isinstance(node.value, bool):
+        return _bounds(node, meta)
+    quotes = "; leave the quotes out" if isinstance(node.value, str) and _unquoted(node, kind) else ""
+    return f"expected {name}, found {_sort(node) if kind is str else _describe(node)}{quotes}"
+
+
+def _bounds(node: Node, meta: Any) -> str | None:
+    """In words, what is expected of a value of the right type."""
+    if meta is None:
+        return None
+    if node.value == "":
+        return "expected some text, found none"
+    if meta.max_length is not None and len(str(node.value)) > meta.max_length:
+        return f"expected at most {meta.max_length} characters, found {len(str(node.value))}"
+    if meta.examples:
+        return f"expected something like {' or '.join(meta.examples)}"
+    return f"expected at least {meta.ge}, found {node.value}" if meta.ge is not None else None
+
+
+def _unquoted(node: Node, kind: Any) -> bool:
+    """Whether the text would be right without its quotes."""
+    tag = _implicit_tag(node.text, (True, False)).rsplit(":", 1)[-1]
+    return tag in {bool: ("bool",), int: ("int",), Decimal: ("int", "float")}.get(kind, ())
+
+
+def _sort(node: Node) -> str:
+    """What a value is, without repeating it: where text does not belong, it may be somebody's secret."""
+    if isinstance(node.value, str):
+        return "text"
+    return (
+        "a number" if isinstance(node.value, (int, Decimal)) and not isinstance(node.value, bool) else _describe(node)
+    )
+
+
 def _describe(node: Node) -> str:
     if isinstance(node.value, dict):
         return "a mapping"
@@ -475,7 +544,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown or unsupported {what} {name!r}; {hint}known here: {', '.join(names) or 'none'}"
+    return f"unknown or unsupported {what} {name!r}; {hint}known here: {_listed(names)}"
 
 
 def missing(kind: str, name: str, known: Iterable[str]) -> str:
@@ -485,9 +554,22 @@ def missing(kind: str, name: str, known: Iterable[str]) -> str:
     "no Service 'shpo' among the specs; there is shop; did you mean 'shop'?"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"no {kind} {name!r} among the specs; there is {', '.join(names) or 'none'}{hint}"
+    close = _close(name, names)
+    hint = f"; did you mean {close!r}?" if close else ""
+    return f"no {kind} {name!r} among the specs; there is {_listed(names)}{hint}"
+
+
+def _close(name: str, names: list[str]) -> str | None:
+    """The name that was meant, perhaps; among very many it would take long to tell."""
+    close = difflib.get_close_matches(name, names, 1) if len(names) <= MAX_COMPARED else []
+    return close[0] if close else None
+
+
+def _listed(names: list[str]) -> str:
+    """Names with commas between; of many only the first ones."""
+    more = len(names) - MAX_LISTED
+    listed = ", ".join(names[:MAX_LISTED]) or "none"
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

@@ -72,7 +72,9 @@ def told_by(keys: Keys) -> Kind | None:
         return Kind.PROMETHEUS_RULE
     if kind == "ConfigMap":
         return Kind.CONFIG_MAP
-    if api.startswith(("openslo", "sloth.slok.dev/")) or keys.get("version", "").startswith("prometheus/"):
+    if api.startswith(("openslo", "sloth.slok.dev/")) or keys.get("version", "").startswith(
+        ("prometheus/", "alertWindows/")
+    ):
         return Kind.SPEC
     if api:
         return None

@@ -99,6 +99,8 @@ def _may_be_input(path: Path, below: Path) -> bool:
 def _told_apart(path: Path, asked: bool) -> _Input | Finding | None:
     """What a file is; a finding when it cannot be told; None for a stranger in a folder."""
     file = shown(path)
+    if path.exists() and not path.is_file():
+        return Finding(file, 1, "cannot be read: no regular file")  # a device or a pipe may never end
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

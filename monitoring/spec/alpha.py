@@ -99,7 +99,7 @@ def build(library: Library, document: SloDocument, place: Place) -> tuple[Slo, .
         spot = here.at("objectives", i)
         goal = slos.possible(spot.at("target"), objective.target)
         sli = _sli(spec, objective, here, spot)
-        if base is not None and goal is not None and sli is not None:
+        if goal is not None and sli is not None:
             slices = slos.slices(spot, "Timeslices", objective.time_slice_target, str(SLICE), base) if sliced else None
             slo = replace(base, target=goal, sli=sli, slices=slices)
             made.append(slos.named(slo, objective.display_name, i) if len(spec.objectives) > 1 else slo)
@@ -137,8 +137,7 @@ def _period(place: Place, found: tuple[TimeWindow, ...]) -> Period | None:
     if window.calendar is None:
         if window.is_rolling is False:
             here.error("expected a calendar, with startTime and timeZone, since the window does not roll")
-        length: Duration | None = windows.told(here.at("count"), text, windows.duration)
-        return None if length is None else (length, None)
+        return windows.rolling(here.at("count"), text)
     if window.is_rolling:
         here.at("isRolling").error("expected false: a window with a calendar does not roll")
         return None

@@ -66,7 +66,7 @@ def ask(place: Place, text: str, kind: str = "Prometheus") -> Asked | None:
     try:
         return Asked(queries.read(text), place)
     except PromqlError as error:
-        _foreign(place, kind, f"no PromQL, which a query of the type {kind} must be: {error}")
+        _foreign(place, kind, f"no PromQL, the only language that is read here: {error}")
         return None
 
 
@@ -117,7 +117,21 @@ def native(annotations: Mapping[str, str], place: Place) -> bool:
 def of_events(total: Asked | None, good: Asked | None, bad: Asked | None, counter: bool | None) -> EventSli | None:
     """Good or bad events of all; None when something was refused."""
     counts = [asked.events(counter) if asked else None for asked in (total, good, bad)]
+    if bad and _is_within_bound(bad.written):
+        bad.place.doubt(
+            "a bucket counts what is within its bound, so this makes the quick ones bad; subtract it from all"
+        )
+    for name, part in (("good", good), ("bad", bad)):
+        if part and total and part.written.text == total.written.text:
+            part.place.warn(f"counts the same as the total, so every event is {name}")
     return EventSli(counts[0], counts[1], counts[2]) if counts[0] and (counts[1] or counts[2]) else None
+
+
+def _is_within_bound(written: Written) -> bool:
+    """Whether a query counts nothing but one bucket of a histogram, and not the one of all."""
+    only = written.selectors[0]
+    bound = only.value_of("le")
+    return len(written.selectors) == 1 and only.name.endswith("_bucket") and bound not in (None, "+Inf")
 
 
 def of_raw(asked: Asked, success: bool) -> SimpleSli | None:

@@ -66,7 +66,7 @@ class Maintenance:
 class _Span(msgspec.Struct):
     """A span as it is written."""
 
-    id: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+    id: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", examples=["new-database"])]
     start: str
     end: str
     declared: str

@@ -18,7 +18,9 @@ from monitoring.yamltree import AsWritten, Node
 API_VERSION = "openslo/v1"
 
 Description = Annotated[str, msgspec.Meta(max_length=1050)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["one line of text"])
+]
 """Any text of one line. What an SLO may be called is stricter, see names.py."""
 Operator = Literal["lt", "lte", "gt", "gte"]
 

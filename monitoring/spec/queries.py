@@ -20,12 +20,15 @@ from typing import Any
 
 import promql_parser as pp
 
+from monitoring import goregex
 from monitoring.errors import PromqlError
 from monitoring.promql import Selector, is_counter, parse, plain_selector, uses
 from monitoring.spec import trees
 from monitoring.spec.model import WINDOW, Query
 
 MAX_LENGTH = 20_000
+MAX_DEPTH = 100
+"""Far below what any query may have, since a rule holds several of them."""
 
 Say = Callable[[str], None]
 """Takes a remark on a query."""
@@ -79,7 +82,7 @@ def read(text: str) -> Written:
         raise PromqlError(f"{_MARK} is our own mark for a window; write another range")
     marked, found = _marked(text)
     try:
-        tree = parse(marked)
+        tree = parse(marked, MAX_DEPTH)
     except PromqlError as error:
         raise PromqlError(str(error).replace(_MARK, WINDOW)) from error
     _check_names(tree)
@@ -184,6 +187,9 @@ def _check_names(tree: Any) -> None:
                     raise PromqlError(f"a fixed time cannot be evaluated again and again: {node.prettify()}")
                 if strange := [m.name for m in node.matchers.matchers if not _NAME.fullmatch(m.name)]:
                     raise PromqlError(f"{strange[0]!r} is no label's name for Prometheus 2.42: {node.prettify()}")
+                for matcher in node.matchers.matchers:
+                    if str(matcher.op).endswith("Re") and (wrong := goregex.problem(matcher.value)):
+                        raise PromqlError(f"Prometheus takes no such regular expression: {wrong}: {node.prettify()}")
                 if node.matchers.or_matchers:
                     raise PromqlError(f"'or' between matchers is not PromQL: {node.prettify()}")
             case pp.SubqueryExpr():
@@ -195,6 +201,9 @@ def _check_names(tree: Any) -> None:
                 _check_age(node.func.name)
             case pp.AggregateExpr():
                 _check_age(str(node.op))
+                labels = node.modifier.labels if node.modifier else ()
+                if odd := [label for label in labels if not _NAME.fullmatch(label)]:
+                    raise PromqlError(f"{odd[0]!r} is no label's name for Prometheus 2.42: {_short(node.prettify())}")
 
 
 def _fills(modifier: Any) -> bool:

@@ -45,7 +45,7 @@ class _Found:
     library: Library = field(default_factory=Library)
     alphas: list[tuple[alpha.SloDocument, Place]] = field(default_factory=list)
     sloths: list[sloth.Found] = field(default_factory=list)
-    alert_windows: list[tuple[sloth.AlertWindows, Place]] = field(default_factory=list)
+    alert_windows: list[tuple[sloth.WindowsSpec, Place]] = field(default_factory=list)
     targets: list[alerts.Target] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
 
@@ -93,17 +93,23 @@ def _by_name(services: Iterable[Service]) -> tuple[Service, ...]:
 
 def _files(paths: Iterable[Path], mistakes: list[Mistake]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
-            if not files:  # else one wrong path would take away every rule
-                mistakes.append(
-                    Mistake(shown(path), None, f"no specs in here; expected files *{' or *'.join(SUFFIXES)}")
-                )
-            yield from files
-        elif path.is_file():
-            yield path
-        else:
-            mistakes.append(Mistake(shown(path), 1, "no such file or directory"))
+        try:
+            yield from _below(path, mistakes)
+        except OSError as error:
+            mistakes.append(Mistake(shown(path), 1, f"cannot be read: {error.strerror}"))
+
+
+def _below(path: Path, mistakes: list[Mistake]) -> list[Path]:
+    """The spec files that a path stands for."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        mistakes.append(Mistake(shown(path), 1, "no such file or directory"))
+        return []
+    files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+    if not files:  # else one wrong path would take away every rule
+        mistakes.append(Mistake(shown(path), None, f"no specs in here; expected files *{' or *'.join(SUFFIXES)}"))
+    return files
 
 
 def _read(file: Path, notes: Notes, found: _Found) -> None:
@@ -138,14 +144,15 @@ def _take(node: Node, notes: Notes, found: _Found) -> None:
     elif isinstance(version, str) and "v2alpha" in version:
         place.at("apiVersion").error(f"{version} is a draft that still changes; expected {openslo.API_VERSION}")
     else:
-        place.at("apiVersion").error(f"expected {', '.join(_FORMATS)} or version: {sloth.VERSION}, found {version!r}")
+        found_text = "nothing" if version is None else repr(version)
+        place.at("apiVersion").error(f"expected {', '.join(_FORMATS)} or version: {sloth.VERSION}, found {found_text}")
 
 
 def _kind(node: Node, place: Place, known: Iterable[str]) -> str | None:
     kind = node.scalar("kind")
     if isinstance(kind, str) and kind in known:
         return kind
-    place.at("kind").error(unknown("kind", str(kind), known))
+    place.at("kind").error(unknown(f"kind of {node.scalar('apiVersion')}", str(kind), known))
     return None
 
 
@@ -176,6 +183,10 @@ def _take_alpha(node: Node, place: Place, found: _Found) -> None:
 
 
 def _take_sloth(node: Node, place: Place, found: _Found) -> None:
+    if node.scalar("version") == sloth.WINDOWS_VERSION:
+        windows = decode(node.without("version"), sloth.WindowsSpec, place.notes)
+        found.alert_windows += [(windows, place)] if windows else []
+        return
     if node.scalar("version") != sloth.VERSION:
         place.at("version").error(f"expected {sloth.VERSION}, found {node.scalar('version')!r}")
         return
@@ -185,11 +196,11 @@ def _take_sloth(node: Node, place: Place, found: _Found) -> None:
 
 
 def _take_kubernetes(node: Node, place: Place, found: _Found) -> None:
-    kind = _kind(node, place, ("PrometheusServiceLevel", "AlertWindows"))
+    kind = _kind(node, place, (*sloth.LEVELS, "AlertWindows"))
     body = node.without(*_HEADER)
     if kind == "AlertWindows":
         windows = decode(body, sloth.AlertWindows, place.notes)
-        found.alert_windows += [(windows, place)] if windows else []
+        found.alert_windows += [(windows.spec, place.at("spec"))] if windows else []
     elif kind is not None:
         outer = decode(body, sloth.KubernetesObject, place.notes)
         spec = decode(outer.spec, sloth.Spec, place.notes, sloth.camel, ("spec",)) if outer else None

@@ -43,8 +43,6 @@ def build(library: Library, document: SloDocument, place: Place) -> Made:
     base = basis(library, place, document.metadata, spec.service, spec.description, extras, period)
     if not spec.objectives:
         here.at("objectives").error("expected at least one objective")
-    if base is None or not spec.objectives:
-        return Made()
     if alerting:
         base = _with_alerting(base, alerting)
     targets = alerting.targets if alerting else ()
@@ -62,23 +60,25 @@ def basis(
     description: str,
     extras: Extensions,
     period: Period | None,
-) -> Slo | None:
-    """What all SLOs of one document share; target and SLI are still to come. None when refused."""
+) -> Slo:
+    """What all SLOs of one document share; target and SLI are still to come.
+
+    What was refused is noted, and something stands in its place, so that it hides no other mistake.
+    """
     owner = _service(library, place.at("spec", "service"), service)
     slo_id = names.slo_id(place.at("metadata", "name"), metadata.name)
     labels = names.labels(place.at("metadata", "labels"), metadata.labels)
-    if slo_id is None or period is None:
-        return None
+    length, calendar = period or (windows.MAX_PERIOD, None)
     return Slo(
-        name=slo_id,
+        name=slo_id or metadata.name,
         display_name=metadata.display_name or metadata.name,
         description=description,
         service=owner,
         target=Decimal(0),
-        period=period[0],
-        calendar=period[1],
+        period=length,
+        calendar=calendar,
         sli=CompositeSli(()),
-        runbook=extras.runbook or slo_id,
+        runbook=extras.runbook or slo_id or metadata.name,
         dashboard=extras.dashboard,
         threshold_window=extras.threshold_window,
         min_bad_events=extras.min_bad_events,
@@ -207,6 +207,12 @@ def target(place: Place, objective: Objective) -> Decimal | None:
     """The share that must be good, in (0, 1); None when refused."""
     if (objective.target is None) == (objective.target_percent is None):
         place.error("expected exactly one of target and targetPercent")
+        return None
+    if objective.target is not None and 1 < objective.target < 100:
+        share = objective.target
+        place.at("target").error(
+            f"a target lies strictly between 0 and 1, not at {share}; write a percentage as targetPercent: {share}"
+        )
         return None
     if objective.target is not None:
         if 1 < objective.target < 100:

@@ -17,6 +17,7 @@ from monitoring.errors import OutOfRangeError
 from monitoring.maths.burn import burn_factor
 from monitoring.maths.durations import Duration
 from monitoring.spec import extensions, indicators, names, slos, windows
+from monitoring.spec.indicators import Asked
 from monitoring.spec.model import AlertTexts, Condition, Service, SimpleSli, Slo
 from monitoring.spec.openslo import Description, Name
 from monitoring.spec.references import Library
@@ -24,7 +25,11 @@ from monitoring.spec.windows import Period
 from monitoring.yamltree import AsWritten, Node, Place
 
 VERSION = "prometheus/v1"
+WINDOWS_VERSION = "alertWindows/v1"
+"""The older form of AlertWindows: its fields at the top of the document."""
 API_VERSION = "sloth.slok.dev/v1"
+LEVELS = ("PrometheusServiceLevel", "ManagedPrometheusServiceLevel")
+"""Kinds of the Kubernetes form; the second asks for rules of Google's service, and has the same fields."""
 
 _PLUGINS = "plugins are programs of sloth, which are not run here; their effect is left out"
 
@@ -127,23 +132,21 @@ def camel(name: str) -> str:
 class Policy:
     """The period of sloth's specs, and their alerts if not the usual four."""
 
-    document: AlertWindows | None = None
+    document: WindowsSpec | None = None
     place: Place | None = None
 
     def period(self) -> Period | None:
         """Rolling; None when refused."""
         if self.document is None or self.place is None:
             return windows.DEFAULT_PERIOD, None
-        at = self.place.at("spec", "sloPeriod")
-        length = windows.told(at, self.document.spec.slo_period, windows.duration)
-        return None if length is None else (length, None)
+        return windows.rolling(self.place.at("sloPeriod"), self.document.slo_period)
 
     def conditions(self, off: frozenset[str]) -> tuple[Condition, ...] | None:
         """One for each tier that is not `off`; None: the usual tiers."""
         period = self.period()
         if self.document is None or self.place is None or period is None:
             return None
-        spec, here = self.document.spec, self.place.at("spec")
+        spec, here = self.document, self.place
         tiers = [("page", "quick", spec.page.quick), ("page", "slow", spec.page.slow)]
         tiers += [("ticket", "quick", spec.ticket.quick), ("ticket", "slow", spec.ticket.slow)]
         made = [
@@ -196,6 +199,7 @@ def _slo(
     slo_id = names.slo_id(place.at("name"), names.slug(f"{service.name}-{objective.name}"))
     goal = slos.percentage(place.at("objective"), objective.objective)
     labels = dict(shared) | names.labels(place.at("labels"), objective.labels)
+    _check_name(objective.alerting, place.at("alerting"))
     sli = _sli(objective.sli, place.at("sli"), spell)
     period = policy.period()
     if slo_id is None or goal is None or sli is None or period is None:
@@ -221,6 +225,14 @@ def _slo(
         file=place.notes.file,
         line=place.line,
     )
+
+
+def _check_name(alerting: Alerting, place: Place) -> None:
+    """sloth refuses alerts without a name; ours have one of their own to fall back to."""
+    if alerting.name == "":
+        place.at("name").error("expected the name of the alerts, found none")
+    elif alerting.name is None and not (alerting.page_alert.disable and alerting.ticket_alert.disable):
+        place.doubt("the field 'name' is missing, which sloth needs for alerts", "they are named after the SLO")
 
 
 def _switched_off(alerting: Alerting) -> frozenset[str]:
@@ -262,13 +274,17 @@ def _sli(sli: Sli, place: Place, spell: Callable[[str], str]) -> SimpleSli | Non
         place.at("plugin").doubt("SLI plugins are Go programs of sloth, which are not run here", "the SLO is left out")
         return None
     if sli.raw is not None:
-        raw = indicators.ask(place.at("raw", spell("error_ratio_query")), sli.raw.error_ratio_query)
+        raw = _ask(place.at("raw", spell("error_ratio_query")), sli.raw.error_ratio_query)
         return indicators.of_raw(raw, success=False) if raw else None
     assert sli.events is not None  # noqa: S101  exactly one is given
     here = place.at("events")
-    total = indicators.ask(here.at(spell("total_query")), sli.events.total_query)
-    bad = indicators.ask(here.at(spell("error_query")), sli.events.error_query)
-    for asked in (total, bad):
-        if asked and not asked.written.has_placeholder:
-            asked.place.doubt("expected {{.window}} in place of a range")
+    total = _ask(here.at(spell("total_query")), sli.events.total_query)
+    bad = _ask(here.at(spell("error_query")), sli.events.error_query)
     return indicators.of_events(total, None, bad, None)
+
+
+def _ask(place: Place, text: str) -> Asked | None:
+    asked = indicators.ask(place, text)
+    if asked and not asked.written.has_placeholder:
+        asked.place.doubt("expected {{.window}} in place of a range", "every range stands for the window")
+    return asked

@@ -19,6 +19,8 @@ from monitoring.yamltree import Place
 
 DAY_S = 86400
 DEFAULT_PERIOD = Duration(30 * DAY_S)
+MIN_PERIOD = Duration(3600)
+"""Periods are summed from slices of 5 minutes, and alerts look back an hour."""
 MAX_PERIOD = Duration(5 * 366 * DAY_S)
 
 UNITS: dict[str, tuple[CalendarUnit, int]] = {
@@ -93,7 +95,17 @@ def _rolling(place: Place, window: TimeWindow) -> Period | None:
     elif not window.is_rolling:
         place.error("expected a calendar, with startTime and timeZone, since the window does not roll")
         return None
-    length = told(place.at("duration"), window.duration, duration)
+    return rolling(place.at("duration"), window.duration)
+
+
+def rolling(place: Place, text: str) -> Period | None:
+    """A period that ends now; None when refused."""
+    length: Duration | None = told(place, text, duration)
+    if length is not None and length < MIN_PERIOD:
+        minutes = _SHORTHAND.fullmatch(text)
+        meant = f"; {minutes[1]}M is months" if minutes and minutes[2] == "m" else ""
+        place.error(f"expected a period of at least {MIN_PERIOD}, found {text}{meant}")
+        return None
     return None if length is None else (length, None)
 
 

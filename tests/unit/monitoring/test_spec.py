@@ -62,7 +62,7 @@ def test_folders_are_read_and_services_may_stand_in_another_file(tmp_path: Path)
             "or version: prometheus/v1, found 'openslo/v1beta1'",
         ),
         ("openslo/v1", "openslo.com/v2alpha", "apiVersion", "is a draft that still changes; expected openslo/v1"),
-        ("kind: SLO", "kind: SLA", "kind:", "unknown or unsupported kind 'SLA'; did you mean 'SLO'?"),
+        ("kind: SLO", "kind: SLA", "kind:", "unknown or unsupported kind of openslo/v1 'SLA'; did you mean 'SLO'?"),
         (
             "name: checkout\n  displayName",
             "name: Check_out\n  displayName",
@@ -76,7 +76,7 @@ def test_folders_are_read_and_services_may_stand_in_another_file(tmp_path: Path)
             "spec: unknown or unsupported field 'descripton'",
         ),
         ("service: shop", "service: shpo", "service: shpo", "no Service 'shpo' among the specs; there is shop"),
-        ("counter: true", "counter: maybe", "counter", "ratioMetric.counter: expected `bool`, got `str`"),
+        ("counter: true", "counter: maybe", "counter", "ratioMetric.counter: expected true or false, found 'maybe'"),
         ("query: orders_total\n", "query: irate(orders_total[5m])\n", "query: irate", "irate looks at two samples"),
         ("query: orders_total\n", "query: avg(orders_total)\n", "query: avg", "cannot be counted over a window"),
         ("        good:", "        bod:", "bod:", "unknown or unsupported field 'bod'"),

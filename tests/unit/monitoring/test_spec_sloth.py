@@ -227,13 +227,13 @@ def test_v1alpha_has_thresholds_and_calendars(tmp_path: Path) -> None:
     [
         ("Method: Occurrences", "Method: Timeslices", "v1alpha has no field"),
         ("target: 0.99", "target: 1", "strictly between 0 and 1"),
-        ("unit: Day", "unit: Fortnight", "invalid enum value 'Fortnight'"),
+        ("unit: Day", "unit: Fortnight", "expected Second or Day or Week or Month or Quarter, found 'Fortnight'"),
         ("count: 30", "count: 0", "'0d' is no duration"),
         ("    - count: 30\n      unit: Day\n", "    []\n", "exactly one time window, found 0"),
         (
             "source: prometheus, queryType: promql, query: 'sum(",
             "source: sql, query: 'SELECT sum(",
-            "the type sql must",
+            "no PromQL, the only language",
         ),
         ("query: 'sum(", "query: 'sumo(", "unknown function with name 'sumo'"),
         ("kind: SLO", "kind: SLI", "known here: SLO, Service"),
