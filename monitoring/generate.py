@@ -115,13 +115,21 @@ def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Main
     service, profile = config.file.service, config.profile
     try:
         return (
-            *(slo_file(slo, profile, spans(maintenances, slo)) for slo in slos),
+            *(_slo_file(config, slo, spans(maintenances, slo)) for slo in slos),
             *([data.rule_file(slos, profile)] if slos else []),
             platform.watchdog(profile, service),
             *(MIXINS[name].alerts(profile, service) for name in config.file.mixins),
         )
     except OutOfRangeError as error:
         raise config.mistake(str(error), "window_divisor") from error
+
+
+def _slo_file(config: Config, slo: Slo, maintenance: Sequence[period.Span]) -> RuleFile:
+    try:
+        return slo_file(slo, config.profile, maintenance)
+    except OutOfRangeError as error:
+        message = f"{error}; the window is one of {slo.name}, {slo.file}:{slo.line}"
+        raise config.mistake(message, "window_divisor") from error
 
 
 def _check_retention(config: Config, slos: Iterable[Slo]) -> None:

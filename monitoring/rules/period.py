@@ -51,24 +51,31 @@ def start_rules(slo: Slo, labels: dict[str, str]) -> tuple[Recording, ...]:
 
 
 def masked(name: str, slo: Slo, profile: Profile, spans: Sequence[Span], *, calendar: bool) -> str:
-    """The sum of a slice series over the period, without what a calendar or maintenance leaves out."""
+    """The sum of a slice series over the period, without what a calendar or maintenance leaves out; without labels.
+
+    A subquery steps on the clock's grid, and Prometheus evaluates a group anywhere between
+    two steps. So the slice's own timestamp decides, not the step at which it is seen.
+    """
     series, step = names.of(name, slo.name), profile.window(SLICE)
     length = profile.window(longest(slo))
     if not spans and not calendar:
-        return f"sum_over_time({series}[{length}])"
-    inside = series
+        return f"sum(sum_over_time({series}[{length}]))"
+    end = f"timestamp({series})"
+    # Look-back shows a slice again where one is missing, if slices are shorter than it, as on a scaled profile.
+    inside = f"{series}\n    and {end} > time() - {int(step)}"
     if calendar:
-        start = names.of(names.PERIOD_START, slo.name)
-        inside += f"\n    and on () (vector(time() - {int(step)}) >= on () ({start} @ end()))"
+        # A slice belongs to the period in which it ends.
+        inside += f" > scalar(max({names.of(names.PERIOD_START, slo.name)} @ end()))"
     if spans:
-        # A slice holds the events of the five minutes before it was recorded.
-        inside += f"\n    unless on () ({during(spans, after_s=int(step))})"
-    return f"sum_over_time((\n    {inside}\n  )[{length}:{step}])"
+        # A slice holds the events of the five minutes before its end.
+        touching = " or ".join(f"{end} > {start} < {after + int(step)}" for start, after in spans)
+        inside += f"\n    unless ({touching})"
+    return f"sum(sum_over_time((\n    {inside}\n  )[{length}:{step}]))"
 
 
-def during(spans: Sequence[Span], after_s: int = 0) -> str:
-    """A sample while the time lies in one of the spans, or less than `after_s` behind it."""
-    return " or ".join(f"vector(time()) >= {start} < {end + after_s}" for start, end in spans)
+def during(spans: Sequence[Span]) -> str:
+    """A sample while the time lies in one of the spans."""
+    return " or ".join(f"vector(time()) >= {start} < {end}" for start, end in spans)
 
 
 def longest(slo: Slo) -> Duration:

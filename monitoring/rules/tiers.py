@@ -71,6 +71,17 @@ def burns(slo: Slo) -> tuple[Burn, ...]:
     return tuple(_tier(slo, tier) for tier in _wanted(slo))
 
 
+def threshold_window(slo: Slo) -> Duration | None:
+    """The window of the direct alert, None without one. Raises SpecError when it does not fit, or can never fire."""
+    window = slo.threshold_window
+    if window is None:
+        return None
+    reason = f"{window} do not fit the period of {slo.period}" if window >= slo.period else _out_of_reach(slo, window)
+    if reason:
+        raise _refused(slo, f"{PREFIX}threshold-window: {reason}")
+    return window
+
+
 def without_impossible(slo: Slo) -> tuple[Slo, tuple[Mistake, ...]]:
     """The SLO without the alerts that `burns` would refuse, and why each was left out."""
     refused: list[Mistake] = []
@@ -89,7 +100,13 @@ def without_impossible(slo: Slo) -> tuple[Slo, tuple[Mistake, ...]]:
             refused += error.mistakes
             off.append(tier.name)
     conditions = None if slo.conditions is None else tuple(kept)
-    left = replace(slo, conditions=conditions, disabled_tiers=slo.disabled_tiers.union(off))
+    direct = slo.threshold_window
+    try:
+        threshold_window(slo)
+    except SpecError as error:
+        refused += error.mistakes
+        direct = None
+    left = replace(slo, conditions=conditions, disabled_tiers=slo.disabled_tiers.union(off), threshold_window=direct)
     return left, tuple(replace(mistake, message=f"{mistake.message} (left out)") for mistake in refused)
 
 
@@ -101,7 +118,7 @@ def _tier(slo: Slo, tier: Tier) -> Burn:
     remedy = f"or switch it off with {PREFIX}disabled-tiers: {tier.name}"
     # A share of a short period may come to less than the budget's own pace; at exactly that pace nothing is amiss.
     factor = max(burn_factor(tier.budget_share, tier.long, slo.period), Decimal(1))
-    if reason := _impossible(factor, slo.target):
+    if reason := _impossible(factor, slo.target) or _out_of_reach(slo, tier.long):
         raise _refused(slo, f"tier {tier.name}: {reason}; {remedy}")
     threshold = error_threshold(factor, slo.target)
     share = (factor * tier.long / slo.period).normalize()
@@ -112,7 +129,7 @@ def _asked_for(slo: Slo, condition: Condition) -> Burn:
     if condition.long >= slo.period:
         reason = f"its window of {condition.long} does not fit the period of {slo.period}"
     else:
-        reason = _impossible(condition.factor, slo.target)
+        reason = _impossible(condition.factor, slo.target) or _out_of_reach(slo, condition.long)
     if reason:
         raise SpecError([Mistake(condition.file, condition.line, f"{slo.name}: {condition.name}: {reason}")])
     return Burn(
@@ -126,6 +143,16 @@ def _asked_for(slo: Slo, condition: Condition) -> Burn:
         condition.hold,
         condition.notify,
         condition.description,
+    )
+
+
+def _out_of_reach(slo: Slo, window: Duration) -> str:
+    """Why an alert over this window never has the bad events that its guard asks for; empty when it may."""
+    if slo.slices is None or slo.min_bad_events * slo.slices.window <= window:
+        return ""
+    return (
+        f"it can never fire, since {window} hold fewer than {slo.min_bad_events} slices of {slo.slices.window}, and so "
+        f"many must be bad; lower {PREFIX}min-bad-events"
     )
 
 
