@@ -130,7 +130,7 @@ SLI_CASES: list[tuple[str, type[SimpleSli], tuple[str | None, ...]]] = [
         EventSli,
         (
             'sum(increase(d_seconds_bucket{job="x",le="+Inf"}[$window]))',
-            'sum(increase(d_seconds_bucket{job="x",le="0.25"}[$window])))',
+            'sum(increase(d_seconds_bucket{job="x",le="0.25"}[$window]))',
             None,
         ),
     ),

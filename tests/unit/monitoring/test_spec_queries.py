@@ -54,7 +54,7 @@ COUNTED: list[tuple[str, bool | None, str]] = [
 def test_events_are_counted(text: str, counter: bool | None, template: str) -> None:
     remarks: list[str] = []
     query = queries.events(queries.read(text), counter, remarks.append, remarks.append)
-    expected = template if template.startswith(("sum", "clamp")) else f"sum({template})"
+    expected = template if template.startswith(("sum", "(sum", "clamp")) else f"sum({template})"
     assert query.template == expected
     assert remarks == []
     assert query.selectors
