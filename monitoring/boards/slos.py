@@ -135,8 +135,9 @@ def _coverage(chosen: tuple[Matcher, ...]) -> Panel:
     return Panel(
         key="slos/coverage",
         title="Age of the newest slice",
-        description="How long ago each SLO was last measured; more than three slices are a gap in the budget.",
+        description="How long ago each SLO was last measured; more than three slices are a gap in the budget. "
+        "Nothing is more than an hour.",
         unit="s",
-        queries=(Query(f"time() - timestamp({events})", "{{slo_id}}"),),
+        queries=(Query(f"time() - max by (slo_id) (max_over_time(timestamp({events})[1h:1m]))", "{{slo_id}}"),),
         minimum=_ZERO,
     )

@@ -49,7 +49,7 @@ def burn_alert(slo: Slo, burn: Burn, profile: Profile, *, maintained: bool = Fal
             * bool(burn.description)
             + f"{{{{ $value | humanizePercentage }}}} of all {_unit(slo)} were bad over the last {long}, "
             f"which is {_burning(slo, long)} times the pace that the budget allows; this alert fires above "
-            f"{percent(burn.threshold)}. {_outlook(slo, long)}",
+            f"{percent(burn.threshold)}. {_outlook(slo, profile, long)}",
         ),
     )
 
@@ -75,7 +75,7 @@ def threshold_alert(slo: Slo, nominal: Duration, profile: Profile, *, maintained
             "page",
             " misses its objective right now",
             f"{{{{ $value | humanizePercentage }}}} of all {_unit(slo)} were bad over the last {window}; "
-            f"no more than {percent(limit)} may be. {_outlook(slo, window)}",
+            f"no more than {percent(limit)} may be. {_outlook(slo, profile, window)}",
         ),
     )
 
@@ -122,11 +122,11 @@ def _burning(slo: Slo, window: Duration) -> str:
     return _asked("%.1f", f"{names.of(names.errors_ratio(window), slo.name)} / {plain(error_budget(slo.target))}")
 
 
-def _outlook(slo: Slo, window: Duration) -> str:
+def _outlook(slo: Slo, profile: Profile, window: Duration) -> str:
     """What is left of the budget, and until when at the window's pace."""
     left = names.of(names.BUDGET_REMAINING, slo.name)
     ratio = names.of(names.errors_ratio(window), slo.name)
-    budget, length = plain(error_budget(slo.target)), int(slo.period)
+    budget, length = plain(error_budget(slo.target)), int(profile.window(slo.period))
     percent_left = _asked("%.1f", f"100 * {left}")
     lasting = f"{left} * {length} * {budget} / {ratio} and {left} > 0"
     pace = f"{{{{ range query `{lasting}` }}}}, gone in {{{{ .Value | humanizeDuration }}}} at this pace{{{{ end }}}}"

@@ -93,6 +93,14 @@ def test_a_scaled_profile_divides_windows_and_keeps_thresholds(tmp_path: Path) -
     ]
 
 
+def test_the_time_until_exhaustion_is_told_on_the_profiles_scale(tmp_path: Path) -> None:
+    """As the gate does: a period of 30d ÷ 4 lasts 7.5 days."""
+    slo = slospecs.slo(tmp_path)
+    for divisor, length_s in ((1, 2_592_000), (4, 648_000)):
+        alerts = [rule for rule in slo_file(slo, scaled(divisor)).rules() if isinstance(rule, Alert)]
+        assert all(f" * {length_s} * 0.001 / " in alert.annotations["description"] for alert in alerts)
+
+
 def test_a_window_of_fewer_than_four_scrapes_is_refused(tmp_path: Path) -> None:
     slo = slospecs.slo(tmp_path)
     slo_file(slo, scaled(6))
