@@ -54,23 +54,34 @@ def masked(name: str, slo: Slo, profile: Profile, spans: Sequence[Span], *, cale
     """The sum of a slice series over the period, without what a calendar or maintenance leaves out; without labels.
 
     A subquery steps on the clock's grid, and Prometheus evaluates a group anywhere between
-    two steps. So the slice's own timestamp decides, not the step at which it is seen.
+    two steps. So the end of the slice decides, not the step at which it is seen; `timestamp`
+    of a month's slices would take seconds, so it follows from where on the clock they end.
     """
     series, step = names.of(name, slo.name), profile.window(SLICE)
     length = profile.window(longest(slo))
     if not spans and not calendar:
         return f"sum(sum_over_time({series}[{length}]))"
-    end = f"timestamp({series})"
-    # Look-back shows a slice again where one is missing, if slices are shorter than it, as on a scaled profile.
-    inside = f"{series}\n    and {end} > time() - {int(step)}"
+    inside, end = series, _end_of_slice(slo, step)
     if calendar:
         # A slice belongs to the period in which it ends.
-        inside += f" > scalar(max({names.of(names.PERIOD_START, slo.name)} @ end()))"
+        start = f"scalar(max({names.of(names.PERIOD_START, slo.name)} @ end()))"
+        inside += f"\n    and on () (vector({end}) > {start})"
     if spans:
         # A slice holds the events of the five minutes before its end.
-        touching = " or ".join(f"{end} > {start} < {after + int(step)}" for start, after in spans)
-        inside += f"\n    unless ({touching})"
+        touching = " or ".join(f"vector({end}) > {begin} < {after + int(step)}" for begin, after in spans)
+        inside += f"\n    unless on () ({touching})"
     return f"sum(sum_over_time((\n    {inside}\n  )[{length}:{step}]))"
+
+
+def phase_rules(profile: Profile, labels: dict[str, str]) -> tuple[Recording, ...]:
+    """Records where on the clock slices end, for `masked`."""
+    return (Recording(names.SLICE_PHASE, f"vector(time() % {int(profile.window(SLICE))})", labels),)
+
+
+def _end_of_slice(slo: Slo, step: Duration) -> str:
+    """The end of the slice that is the newest at a step."""
+    phase = f"scalar(max({names.of(names.SLICE_PHASE, slo.name)} @ end()))"
+    return f"time() - (time() - {phase}) % {int(step)}"
 
 
 def during(spans: Sequence[Span]) -> str:

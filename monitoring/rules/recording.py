@@ -65,6 +65,7 @@ def period_rules(slo: Slo, profile: Profile, spans: Sequence[Span]) -> tuple[Rec
         Recording(names.SLICE_EVENTS, sli.events(slo, slice_, profile), labels(slo)),
         Recording(names.SLICE_ERRORS, errors, labels(slo)),
         *([Recording(names.SURPLUS, surplus, labels(slo))] if surplus else []),
+        *(period.phase_rules(profile, labels(slo)) if spans or slo.calendar else ()),
         *period.start_rules(slo, labels(slo)),
         Recording(names.PERIOD_RATIO, _period_ratio(slo, profile, spans), labels(slo)),
         *(unadjusted if spans else []),

@@ -53,6 +53,7 @@ def recorded(slo: str, service: str, moments: Sequence[int]) -> Iterator[tuple[s
         yield names.SLICE_EVENTS, labels, SLICE_S, at
         yield names.SLICE_ERRORS, labels, 1 << (at - START) // SLICE_S, at
         yield names.PERIOD_START, labels, NOON, at
+        yield names.SLICE_PHASE, labels, at % SLICE_S, at
 
 
 @pytest.fixture(scope="module")
