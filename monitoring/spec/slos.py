@@ -127,6 +127,8 @@ def _each(library: Library, document: SloDocument, here: Place, base: Slo, extra
         sli = _sli(library, found, objective, place, extras) if found else None
         if sli is None or goal is None:
             continue
+        if cut is None and not isinstance(sli, EventSli) and extras.no_traffic != "ignore":
+            place.warn(f"{extensions.PREFIX}no-traffic has no effect: without events to count no time is without them")
         slo = replace(base, target=goal, slices=cut, sli=sli, min_bad_events=_min_bad_events(extras, cut))
         made.append(named(slo, objective.display_name, i) if len(spec.objectives) > 1 else slo)
     for i, slo in enumerate(made):

@@ -466,6 +466,13 @@ def test_extensions_are_annotations(tmp_path: Path) -> None:
     assert message.startswith("8: metadata.annotations.monitoring/no-traffic: expected one of ignore, good, bad")
 
 
+@pytest.mark.parametrize(("query", "told"), [("temperature", True), ("d_seconds_bucket", False)])
+def test_a_policy_for_no_traffic_is_nothing_to_what_judges_moments(tmp_path: Path, query: str, told: bool) -> None:
+    spec = threshold(query, "lt", "0.25").replace("monitoring/threshold-window: 2m", "monitoring/no-traffic: bad")
+    warnings = [str(warning) for warning in read(tmp_path, spec).warnings]
+    assert any("no-traffic has no effect" in warning for warning in warnings) == told
+
+
 def test_a_target_in_percent_is_exact(tmp_path: Path) -> None:
     assert str(slospecs.slo(tmp_path, "target: 0.999", "targetPercent: 99.95").target) == "0.9995"
 
