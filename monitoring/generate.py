@@ -108,7 +108,7 @@ def write(wanted: Plan) -> Changes:
 
 def _with_board(slo: Slo) -> Slo:
     """Alerts link to the board that the spec names, else to the one of its service."""
-    return slo if slo.dashboard else replace(slo, dashboard=slo_board.uid(object_name(slo.service.name)))
+    return slo if slo.dashboard else replace(slo, dashboard=slo_board.uid(_service_id(slo.service.name)))
 
 
 def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Maintenance]) -> tuple[RuleFile, ...]:
@@ -159,8 +159,17 @@ def _boards(config: Config, slos: Sequence[Slo]) -> list[Board]:
     services = {slo.service.name: slo.service for slo in slos}
     return [
         *(make(slos) for name in config.file.mixins for make in MIXINS[name].boards),
-        *(slo_board.board(service, object_name(name)) for name, service in services.items()),
+        *(slo_board.board(service, _service_id(name)) for name, service in services.items()),
     ]
+
+
+def _service_id(name: str) -> str:
+    """A service's name as part of a file's name and of a uid; never that of another service."""
+    made = object_name(name)
+    if made == name and len(made) <= slo_board.MAX_SERVICE_CHARS:
+        return made
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{made[: slo_board.MAX_SERVICE_CHARS - 9]}-{digest}".lstrip("-.")
 
 
 def _board_files(config: Config, boards: Mapping[str, bytes]) -> dict[Path, bytes]:

@@ -17,9 +17,13 @@ _ZERO, _ONE = Decimal(0), Decimal(1)
 _BUDGET_STEPS = (Step("red"), Step("orange", _ZERO), Step("green", Decimal("0.25")))
 
 
-def uid(service: str) -> str:
-    """The board's uid: at most 40 characters, which is Grafana's limit."""
-    return f"{service[:35].strip('-')}-slos"
+MAX_SERVICE_CHARS = 35
+"""Of a service's name in a uid, which Grafana limits to 40 characters."""
+
+
+def uid(service_id: str) -> str:
+    """The board's uid."""
+    return f"{service_id}-slos"
 
 
 def board(service: Service, service_id: str) -> Board:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,22 @@ def test_an_environment_that_cannot_work_is_refused_with_its_line(
     assert words in done.stderr
     assert done.stderr.startswith(str(tmp_path / "monitoring.yaml"))
     assert not (tmp_path / "out").exists()
+
+
+def test_each_service_has_a_board_however_alike_their_names_are(config: Path) -> None:
+    services = ["my-shop", "my shop", "My-Shop", "\u5e97", "\u5e97\u8217", "a" * 35 + "-eu", "a" * 35 + "-us"]
+    for i, service in enumerate(services):
+        spec = slospecs.SLO.replace("service: shop", f"service: {service}").replace(
+            "name: checkout\n", f"name: n{i}\n", 1
+        )
+        (config.parent / f"specs/{i}.yaml").write_text(spec)
+    (config.parent / "specs/spec.yaml").unlink()
+    assert run("generate", config).exit_code == 0
+    boards = [json.loads(path.read_text()) for path in (config.parent / "out/dashboards").glob("*.json")]
+    assert len({board["uid"] for board in boards}) == len(services)
+    assert all(len(board["uid"]) <= 40 for board in boards)
+    rules = "".join(path.read_text() for path in (config.parent / "out/alerts/rules").glob("slo-n*.yml"))
+    assert all(f"https://grafana.test/d/{board['uid']}" in rules for board in boards)
 
 
 def test_a_bad_spec_ends_with_status_2_and_writes_nothing(config: Path) -> None:
