@@ -64,7 +64,8 @@ def rule_file(slos: Sequence[Slo], profile: Profile) -> RuleFile:
             "queries do not count the same thing.",
         ),
     )
-    return RuleFile("slo-data", "the specs", (Group("slo-data", profile.interval(Duration(60)), alerts),))
+    # No SLO's file can be called so: theirs begin with "slo-".
+    return RuleFile("data", "the specs", (Group("slo-data", profile.interval(Duration(60)), alerts),))
 
 
 def _alert(

@@ -94,7 +94,7 @@ def test_generate_removes_its_own_orphans_and_nothing_else(config: Path) -> None
         slospecs.SERVICE + "---\n" + slospecs.changed("name: checkout\n  display", "name: payment\n  display")
     )
     assert run("generate", config).exit_code == 0
-    kept = ["by-hand.yml", "slo-data.yml", "slo-payment.yml", "watchdog.yml"]
+    kept = ["by-hand.yml", "data.yml", "slo-payment.yml", "watchdog.yml"]
     assert sorted(p.name for p in rules.iterdir()) == kept
     assert run("check", config).exit_code == 0
 
@@ -152,6 +152,15 @@ def test_each_service_has_a_board_however_alike_their_names_are(config: Path) ->
     assert all(len(board["uid"]) <= 40 for board in boards)
     rules = "".join(path.read_text() for path in (config.parent / "out/alerts/rules").glob("slo-n*.yml"))
     assert all(f"https://grafana.test/d/{board['uid']}" in rules for board in boards)
+
+
+def test_an_slo_of_any_name_keeps_its_rules(config: Path) -> None:
+    spec = slospecs.SERVICE + "---\n" + slospecs.changed("name: checkout\n  displayName", "name: data\n  displayName")
+    (config.parent / "specs/spec.yaml").write_text(spec)
+    assert run("generate", config).exit_code == 0
+    rules = "".join(path.read_text() for path in (config.parent / "out/alerts/rules").glob("*.yml"))
+    assert "alert: DataBudgetBurn" in rules
+    assert "alert: SloDataStale" in rules
 
 
 def test_a_bad_spec_ends_with_status_2_and_writes_nothing(config: Path) -> None:
