@@ -67,6 +67,7 @@ def plan(config: Config, *, lenient: bool = False) -> Plan:
     if unknown := alertmanager.unknown_targets(config, slos):
         raise SpecError(unknown)
     _check_retention(config, slos)
+    _check_rhythm(config)
     rules = _rule_files(config, slos, maintenances)
     ways = routes.rows(config, slos, maintenances, rules)
     boards = {board.uid: grafana.dashboard(board) for board in _boards(config, slos)}
@@ -138,6 +139,13 @@ def _check_retention(config: Config, slos: Iterable[Slo]) -> None:
     if config.environment.prometheus.retention < needed:
         message = f"the longest SLO period needs at least {needed}, or its first slices are gone before it ends"
         raise config.mistake(message, "prometheus", "retention")
+
+
+def _check_rhythm(config: Config) -> None:
+    slice_ = period.SLICE.divided(config.environment.window_divisor)
+    if config.environment.evaluation_interval > slice_:
+        message = f"expected at most {slice_}, the length of a slice: what lies between two slices is in no budget"
+        raise config.mistake(message, "evaluation_interval")
 
 
 def _alert_files(

@@ -91,6 +91,9 @@ class TestWhereverTheGroupIsEvaluated:
         found = counted(prometheus, offset_s, span)
         assert [at for at in found if at in whole] == [at for at in whole if at <= begin or at - SLICE_S >= end]
 
+    def test_a_rolling_period_has_every_slice_of_it(self, prometheus: RunningPrometheus, offset_s: int) -> None:
+        assert counted(prometheus, offset_s) == [at for at in ends(offset_s) if NOW - LENGTH_S <= at <= NOW]
+
     def test_no_slice_counts_twice(self, prometheus: RunningPrometheus, offset_s: int) -> None:
         slo = replace(SLO, name=slo_id(offset_s), period=Duration(LENGTH_S))
         expr = period.masked(names.SLICE_EVENTS, slo, PROFILE, [(START - 60, START)], calendar=False)

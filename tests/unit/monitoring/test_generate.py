@@ -125,6 +125,7 @@ def test_a_manifest_cannot_point_outside_its_folder(config: Path) -> None:
             "scrape_interval: 31s",
             "window_divisor: a window of 2m ÷ 1 = 2m holds fewer than 4 scrapes",
         ),
+        ("evaluation_interval: 15s", "evaluation_interval: 6m", "evaluation_interval: expected at most 5m"),
         ("retention: 35d", "retention: 15d", "prometheus.retention: the longest SLO period needs at least 35d"),
     ],
 )
