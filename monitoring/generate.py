@@ -30,7 +30,6 @@ from monitoring.proofs.plan import proof_files
 from monitoring.rules import data, period, platform
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import RuleFile
-from monitoring.rules.profile import Profile
 from monitoring.spec.maintenance import Maintenance, load_maintenance, spans
 from monitoring.spec.model import Slo
 
@@ -69,6 +68,7 @@ def plan(config: Config, *, lenient: bool = False) -> Plan:
     maintenances = load_maintenance(config.maintenance, slos, [config.file.service]) if config.maintenance else ()
     if unknown := alertmanager.unknown_targets(config, slos):
         raise SpecError(unknown)
+    _check_rhythm(config)
     rules = _rule_files(config, slos, maintenances)
     _check_retention(config, slos)
     ways = routes.rows(config, slos, maintenances, rules)
@@ -131,7 +131,7 @@ def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Main
     service, profile = config.file.service, config.profile
     try:
         return (
-            *_slo_files(slos, profile, maintenances),
+            *_slo_files(config, slos, maintenances),
             *([data.rule_file(slos, profile)] if slos else []),
             platform.watchdog(profile, service),
             *(MIXINS[name].alerts(profile, service) for name in config.file.mixins),
@@ -140,14 +140,17 @@ def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Main
         raise config.mistake(str(error), "window_divisor") from error
 
 
-def _slo_files(slos: Iterable[Slo], profile: Profile, maintenances: Sequence[Maintenance]) -> list[RuleFile]:
+def _slo_files(config: Config, slos: Iterable[Slo], maintenances: Sequence[Maintenance]) -> list[RuleFile]:
     files: list[RuleFile] = []
     mistakes: list[Mistake] = []
     for slo in slos:
         try:
-            files.append(slo_file(slo, profile, spans(maintenances, slo)))
+            files.append(slo_file(slo, config.profile, spans(maintenances, slo)))
         except SpecError as error:
             mistakes += error.mistakes
+        except OutOfRangeError as error:
+            message = f"{error}; the window is one of {slo.name}, {slo.file}:{slo.line}"
+            raise config.mistake(message, "window_divisor") from error
     if mistakes:
         raise SpecError(mistakes)
     return files
@@ -159,6 +162,13 @@ def _check_retention(config: Config, slos: Iterable[Slo]) -> None:
     if config.environment.prometheus.retention < needed:
         message = f"the longest SLO period needs at least {needed}, or its first slices are gone before it ends"
         raise config.mistake(message, "prometheus", "retention")
+
+
+def _check_rhythm(config: Config) -> None:
+    slice_ = period.SLICE.divided(config.environment.window_divisor)
+    if config.environment.evaluation_interval > slice_:
+        message = f"expected at most {slice_}, the length of a slice: what lies between two slices is in no budget"
+        raise config.mistake(message, "evaluation_interval")
 
 
 def _alert_files(

@@ -17,9 +17,13 @@ _ZERO, _ONE = Decimal(0), Decimal(1)
 _BUDGET_STEPS = (Step("red"), Step("orange", _ZERO), Step("green", Decimal("0.25")))
 
 
-def uid(service: str) -> str:
-    """The board's uid: at most 40 characters, which is Grafana's limit."""
-    return f"{service[:35].strip('-')}-slos"
+MAX_SERVICE_CHARS = 35
+"""Of a service's name in a uid, which Grafana limits to 40 characters."""
+
+
+def uid(service_id: str) -> str:
+    """The board's uid."""
+    return f"{service_id}-slos"
 
 
 def board(service: Service, service_id: str) -> Board:
@@ -135,8 +139,9 @@ def _coverage(chosen: tuple[Matcher, ...]) -> Panel:
     return Panel(
         key="slos/coverage",
         title="Age of the newest slice",
-        description="How long ago each SLO was last measured; more than three slices are a gap in the budget.",
+        description="How long ago each SLO was last measured; more than three slices are a gap in the budget. "
+        "Nothing is more than an hour.",
         unit="s",
-        queries=(Query(f"time() - timestamp({events})", "{{slo_id}}"),),
+        queries=(Query(f"time() - max by (slo_id) (max_over_time(timestamp({events})[1h:1m]))", "{{slo_id}}"),),
         minimum=_ZERO,
     )

@@ -108,7 +108,7 @@ def _told_apart(path: Path, asked: bool) -> _Input | Finding | None:
     data: Mapping[str, Any] | None = None
     if path.suffix == ".json":
         try:
-            value = json.loads(text)
+            value = _json(text)
         except ValueError as error:
             line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
             return Finding(file, line, f"not JSON: {error}", doubt=not asked)
@@ -131,9 +131,17 @@ def _told_apart(path: Path, asked: bool) -> _Input | Finding | None:
     return Finding(file, 1, f"not known what this is; expected one of: {EXPECTED}")
 
 
+def _json(text: str) -> Any:
+    """Raises ValueError, also for what is nested deeper than it can be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def _board_in(text: str) -> Mapping[str, Any] | None:
     try:
-        value = json.loads(text)
+        value = _json(text)
     except ValueError:
         return None
     return value if is_board(value) else None
@@ -191,7 +199,7 @@ def _config_map(one: _Input) -> list[Finding]:
             if not key.endswith(".json") or not isinstance(node.value, str):
                 continue
             try:
-                value = json.loads(node.value)
+                value = _json(node.value)
             except ValueError as error:
                 found.append(Finding(one.file, node.line, f"{key}: not JSON: {error}"))
                 continue

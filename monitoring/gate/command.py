@@ -119,7 +119,8 @@ def _readings(reached: Access, slos: tuple[Slo, ...]) -> dict[str, Reading]:
     valid = Duration(_MISSED_SLICES * profile.interval(period.SLICE))
     remaining = _by_slo(reached, names.BUDGET_REMAINING, slos)
     # Slices come every five minutes, as long as Prometheus looks back: without a range the value would flicker.
-    ratio = _by_slo(reached, names.PERIOD_RATIO, slos, f"last_over_time({{}}[{valid}])")
+    # For that long an SLO whose service was renamed has two of them.
+    ratio = _by_slo(reached, names.PERIOD_RATIO, slos, f"max by (slo_id) (last_over_time({{}}[{valid}]))")
     recent = _by_slo(reached, names.errors_ratio(profile.window(recording.FRESH_WINDOW)), slos)
     return {slo.name: Reading(*(found.get(slo.name) for found in (remaining, ratio, recent))) for slo in slos}
 

@@ -1,12 +1,13 @@
 """When an SLO must tell that its measurements are missing, have stopped or contradict each other.
 
 Three alerts look at the last hour of slices, one of which is taken at each evaluation: `absent`
-when there was none, for an hour; `stale` when there were some but not of late; `implausible` when
+when there was none, for an hour; `stale` when there were some but not of late, for two slices; `implausible` when
 the part (good or bad events) outgrew the total by more than a hundredth of it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ ABSENT, STALE, IMPLAUSIBLE = "SloDataAbsent", "SloDataStale", "SloDataImplausibl
 _TOLERATED = 0.01
 _LATELY = 3
 """Slices that may be missing before data counts as stale."""
+_HOLD = 2
+"""Slices for which it must be stale until it is told."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,13 @@ def simulate_data(
     measured = measure(slo, profile, Store(series), evaluations_ms)
     slices = [_slice(measured, profile.window(SLICE), now_ms) for now_ms in evaluations_ms]
     firing: dict[str, list[bool]] = {ABSENT: [], STALE: [], IMPLAUSIBLE: []}
-    absent_since_ms: int | None = None
+    hold_ms = {ABSENT: window_ms, STALE: _HOLD * profile.interval(SLICE) * 1000}
+    since_ms = dict.fromkeys(hold_ms, math.inf)
     for now_ms in evaluations_ms:
         seen = [one for one in slices if one and now_ms - window_ms <= one.at_ms <= now_ms]
-        absent_since_ms = None if seen else now_ms if absent_since_ms is None else absent_since_ms
-        firing[ABSENT].append(absent_since_ms is not None and now_ms - absent_since_ms >= window_ms)
-        firing[STALE].append(bool(seen) and seen[-1].at_ms < now_ms - lately_ms)
+        for name, true in ((ABSENT, not seen), (STALE, bool(seen) and seen[-1].at_ms < now_ms - lately_ms)):
+            since_ms[name] = min(since_ms[name], now_ms) if true else math.inf
+            firing[name].append(now_ms - since_ms[name] >= hold_ms[name])
         too_much = sum(one.surplus for one in seen)
         firing[IMPLAUSIBLE].append(too_much > _TOLERATED * sum(one.events for one in seen))
     told = slo.alert_when_no_data

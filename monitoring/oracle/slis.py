@@ -10,7 +10,7 @@ The rules that hold, for every kind:
 - Where moments or slices of time are the events, each evaluation records how bad its moment
   or slice was, and those records are counted, of a slice only the part that lies between two
   evaluations; the policy decides what a silent slice records.
-- NaN is no sample.
+- NaN is no sample, nor is an infinite or negative total. Where the part is NaN there is no ratio.
 """
 
 from __future__ import annotations
@@ -82,12 +82,13 @@ def read(measured: Measured, window: Duration, now_ms: int) -> Reading:
     if isinstance(slo.sli, RatioSli):
         return Reading(ratio=_ratio(slo.sli, window, measured.store, now_ms))
     reading = _events(slo.sli, window, measured.store, now_ms)
-    if reading.total:
+    if reading.ratio is not None:
         return reading
     if slo.no_traffic == "bad":
-        return Reading(float(slo.min_bad_events), float(slo.min_bad_events), 1.0)
+        events = reading.total or float(slo.min_bad_events)
+        return Reading(events, events, 1.0)
     if slo.no_traffic == "good" and reading.total is not None:
-        return Reading(0.0, 0.0, 0.0)
+        return Reading(0.0, reading.total, 0.0)
     return reading
 
 
@@ -101,15 +102,15 @@ def _events(sli: Sli, window: Duration, store: Store, now_ms: int) -> Reading:
 
 
 def _ratio_of_events(sli: EventSli, window: Duration, store: Store, now_ms: int) -> Reading:
-    total = _number(value_of(sli.total.over(window), store, now_ms))
-    if total is None:
+    total = value_of(sli.total.over(window), store, now_ms)
+    if total is None or not 0 <= total < math.inf:
         return NOTHING
-    if sli.bad:
-        bad = _number(value_of(sli.bad.over(window), store, now_ms)) or 0.0
-    else:
-        assert sli.good  # noqa: S101  an EventSli has one of the two
-        bad = total - (_number(value_of(sli.good.over(window), store, now_ms)) or 0.0)
-    return _counted(_within(bad, total), total)
+    part = sli.bad or sli.good
+    assert part  # noqa: S101  an EventSli has one of the two
+    told = value_of(part.over(window), store, now_ms) or 0.0
+    if math.isnan(told):
+        return Reading(total=total)
+    return _counted(_within(told if sli.bad else total - told, total), total)
 
 
 def _weighed(sli: CompositeSli, window: Duration, store: Store, now_ms: int) -> Reading:

@@ -18,6 +18,7 @@ from monitoring.prometheus.shown import iso
 from monitoring.prometheus.times import moment
 from monitoring.rules.profile import Profile
 from monitoring.spec.model import Slo
+from monitoring.spec.windows import MAX_PERIOD
 
 EXPECTED = (
     "30d, today, this-week, this-month, this-quarter, this-year, yesterday, last-week, last-month, last-quarter, "
@@ -65,6 +66,8 @@ def parse(text: str, now: float, where: tzinfo) -> Span:
         raise OutOfRangeError(f"the period {text} has not begun yet")
     if start >= end:
         raise OutOfRangeError(f"the period {text} ends before it begins")
+    if end - start > MAX_PERIOD:
+        raise OutOfRangeError(f"the period {text} is longer than {MAX_PERIOD}, which no SLO's is")
     return Span(text, start, min(end, now))
 
 

@@ -39,12 +39,12 @@ def burn_alert(slo: Slo, burn: Burn, profile: Profile, *, maintained: bool = Fal
             f"{_guard(slo, long)}{_outside(slo, short, maintained)}"
         ),
         hold=profile.hold(burn.hold) if burn.hold else None,
-        labels=_labels(slo, burn.severity, "burnrate", (*burn.notify, *slo.notify)) | {"tier": burn.name},
+        labels=_labels(slo, burn.severity, "burnrate", (*burn.notify, *slo.notify)) | {"tier": _literal(burn.name)},
         annotations=_annotations(
             slo,
             profile,
             burn.severity,
-            f": the error budget burns {_too_fast(burn)} ({burn.name})",
+            f": the error budget burns {_too_fast(burn)} ({_literal(burn.name)})",
             f"{_sentence(burn.description)}{{{{ $value | humanizePercentage }}}} of all {_unit(slo)} were bad "
             f"over the last {long}, which is {_burning(slo, long)} times the pace that the budget allows; "
             f"this alert fires above {percent(burn.threshold)}. {_outlook(slo, profile, burn.long)}",
@@ -95,9 +95,10 @@ def _outside(slo: Slo, window: Duration, maintained: bool) -> str:
 def _labels(slo: Slo, severity: str, kind: str, notify: tuple[str, ...]) -> dict[str, str]:
     texts = slo.texts
     own = {"page": texts.page_labels, "ticket": texts.ticket_labels}.get(severity, {})
-    fixed = {"slo_id": slo.name, "service": slo.service.name, "kind": kind}
+    fixed = {"slo_id": slo.name, "service": _literal(slo.service.name), "kind": kind}
     heard = notify_label(notify, send_resolved=slo.send_resolved)
-    return {**slo.labels, **texts.labels, "severity": severity, **own, **fixed, **heard}
+    theirs = {name: _literal(value) for name, value in slo.labels.items()}
+    return {**theirs, **texts.labels, "severity": _literal(severity), **own, **fixed, **heard}
 
 
 def _annotations(slo: Slo, profile: Profile, severity: str, summary: str, now: str) -> dict[str, str]:
@@ -138,6 +139,7 @@ def _deployed(slo: Slo) -> str:
     """The last deployment of the service, if there was one lately: it is the first suspect."""
     deploys = Selector("monitoring_deploy_timestamp_seconds", (Matcher("service", "=", slo.service.name),))
     last = f"time() - topk(1, {deploys} > time() - {_LATELY_S})"
+    last = last.replace("`", r"\x60")  # which would end the template's own quotes
     what = " Last deployment: {{ .Labels.version }} to {{ .Labels.environment }} by {{ .Labels.author }}"
     return f"{{{{ range query `{last}` }}}}{what}, {{{{ .Value | humanizeDuration }}}} ago.{{{{ end }}}}"
 

@@ -9,7 +9,7 @@ from monitoring.rules import alerts, recording
 from monitoring.rules.model import Group, Rule, RuleFile
 from monitoring.rules.period import SLICE, Span
 from monitoring.rules.profile import Profile
-from monitoring.rules.tiers import Burn, burns
+from monitoring.rules.tiers import Burn, burns, threshold_window
 from monitoring.spec.model import Slo
 
 SLOW_INTERVAL = Duration.parse("1m")
@@ -20,7 +20,7 @@ _QUICK = Duration.parse("1h")
 
 
 def slo_file(slo: Slo, profile: Profile, spans: Sequence[Span] = ()) -> RuleFile:
-    """All rules of one SLO. Raises SpecError for an impossible tier, OutOfRangeError for too short a window.
+    """All rules of one SLO. Raises SpecError for an alert that can never fire, OutOfRangeError for too short a window.
 
     Quick alerts, slow ones and the period are evaluated in groups of their own, each at
     the rhythm it needs; no rule's meaning depends on that rhythm. `spans` are its maintenance.
@@ -28,17 +28,14 @@ def slo_file(slo: Slo, profile: Profile, spans: Sequence[Span] = ()) -> RuleFile
     every = burns(slo)
     quick = [burn for burn in every if burn.long <= _QUICK]
     slow = [burn for burn in every if burn.long > _QUICK]
-    threshold = {profile.window(slo.threshold_window)} if slo.threshold_window else set()
+    direct_window = threshold_window(slo)
+    threshold = {profile.window(direct_window)} if direct_window else set()
     quick_counted = _long(quick, profile) | threshold | {profile.window(recording.FRESH_WINDOW)}
     quick_windows = _short(quick, profile)
     slow_counted = _long(slow, profile) - quick_counted
     slow_windows = _short(slow, profile) - quick_windows - quick_counted
     maintained = bool(spans)
-    direct = (
-        [alerts.threshold_alert(slo, slo.threshold_window, profile, maintained=maintained)]
-        if slo.threshold_window
-        else []
-    )
+    direct = [alerts.threshold_alert(slo, direct_window, profile, maintained=maintained)] if direct_window else []
     quick_rules: tuple[Rule, ...] = (
         *recording.sample_rules(slo, profile),
         *recording.window_rules(slo, quick_windows, quick_counted, profile),

@@ -46,7 +46,8 @@ def rule_file(slos: Sequence[Slo], profile: Profile) -> RuleFile:
             "SloDataStale",
             "data-stale",
             f"{seen} unless on (slo_id) present_over_time({events}[{Duration(3 * slice_)}])",
-            None,
+            # After a restart of Prometheus the first slice needs so long: that is not the SLO's silence.
+            Duration(2 * slice_),
             "{{ $labels.slo_id }} has stopped being measured",
             f"There was data within {window}, and there is none now: a target is gone, a metric was renamed, or its "
             "rules fail.",
@@ -63,7 +64,8 @@ def rule_file(slos: Sequence[Slo], profile: Profile) -> RuleFile:
             "queries do not count the same thing.",
         ),
     )
-    return RuleFile("slo-data", "the specs", (Group("slo-data", profile.interval(Duration(60)), alerts),))
+    # No SLO's file can be called so: theirs begin with "slo-".
+    return RuleFile("data", "the specs", (Group("slo-data", profile.interval(Duration(60)), alerts),))
 
 
 def _alert(

@@ -12,6 +12,7 @@ from monitoring.promql import Matcher, Selector
 OBJECTIVE = "slo:objective:ratio"
 SLICE_ERRORS = "slo:errors:slice_increase"
 SLICE_EVENTS = "slo:events:slice_increase"
+SLICE_PHASE = "slo:slice_phase:seconds"
 PERIOD_RATIO = "slo:errors:ratio_period"
 PERIOD_RATIO_UNADJUSTED = "slo:errors:ratio_period_unadjusted"
 BUDGET_REMAINING = "slo:error_budget_remaining:ratio"

@@ -51,24 +51,42 @@ def start_rules(slo: Slo, labels: dict[str, str]) -> tuple[Recording, ...]:
 
 
 def masked(name: str, slo: Slo, profile: Profile, spans: Sequence[Span], *, calendar: bool) -> str:
-    """The sum of a slice series over the period, without what a calendar or maintenance leaves out."""
+    """The sum of a slice series over the period, without what a calendar or maintenance leaves out; without labels.
+
+    A subquery steps on the clock's grid, and Prometheus evaluates a group anywhere between
+    two steps. So the end of the slice decides, not the step at which it is seen; `timestamp`
+    of a month's slices would take seconds, so it follows from where on the clock they end.
+    """
     series, step = names.of(name, slo.name), profile.window(SLICE)
     length = profile.window(longest(slo))
     if not spans and not calendar:
-        return f"sum_over_time({series}[{length}])"
-    inside = series
+        return f"sum(sum_over_time({series}[{length}]))"
+    inside, end = series, _end_of_slice(slo, step)
     if calendar:
-        start = names.of(names.PERIOD_START, slo.name)
-        inside += f"\n    and on () (vector(time() - {int(step)}) >= on () ({start} @ end()))"
+        # A slice belongs to the period in which it ends.
+        start = f"scalar(max({names.of(names.PERIOD_START, slo.name)} @ end()))"
+        inside += f"\n    and on () (vector({end}) > {start})"
     if spans:
-        # A slice holds the events of the five minutes before it was recorded.
-        inside += f"\n    unless on () ({during(spans, after_s=int(step))})"
-    return f"sum_over_time((\n    {inside}\n  )[{length}:{step}])"
+        # A slice holds the events of the five minutes before its end.
+        touching = " or ".join(f"vector({end}) > {begin} < {after + int(step)}" for begin, after in spans)
+        inside += f"\n    unless on () ({touching})"
+    return f"sum(sum_over_time((\n    {inside}\n  )[{length}:{step}]))"
 
 
-def during(spans: Sequence[Span], after_s: int = 0) -> str:
-    """A sample while the time lies in one of the spans, or less than `after_s` behind it."""
-    return " or ".join(f"vector(time()) >= {start} < {end + after_s}" for start, end in spans)
+def phase_rules(profile: Profile, labels: dict[str, str]) -> tuple[Recording, ...]:
+    """Records where on the clock slices end, for `masked`."""
+    return (Recording(names.SLICE_PHASE, f"vector(time() % {int(profile.window(SLICE))})", labels),)
+
+
+def _end_of_slice(slo: Slo, step: Duration) -> str:
+    """The end of the slice that is the newest at a step."""
+    phase = f"scalar(max({names.of(names.SLICE_PHASE, slo.name)} @ end()))"
+    return f"time() - (time() - {phase}) % {int(step)}"
+
+
+def during(spans: Sequence[Span]) -> str:
+    """A sample while the time lies in one of the spans."""
+    return " or ".join(f"vector(time()) >= {start} < {end}" for start, end in spans)
 
 
 def longest(slo: Slo) -> Duration:

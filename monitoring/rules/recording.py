@@ -65,6 +65,7 @@ def period_rules(slo: Slo, profile: Profile, spans: Sequence[Span]) -> tuple[Rec
         Recording(names.SLICE_EVENTS, sli.events(slo, slice_, profile), labels(slo)),
         Recording(names.SLICE_ERRORS, errors, labels(slo)),
         *([Recording(names.SURPLUS, surplus, labels(slo))] if surplus else []),
+        *(period.phase_rules(profile, labels(slo)) if spans or slo.calendar else ()),
         *period.start_rules(slo, labels(slo)),
         Recording(names.PERIOD_RATIO, _period_ratio(slo, profile, spans), labels(slo)),
         *(unadjusted if spans else []),
@@ -91,7 +92,9 @@ def budget_rules(slo: Slo, profile: Profile, spans: Sequence[Span]) -> tuple[Rec
     ratio = names.of(names.errors_ratio(fresh), slo.name)
     quiet = names.of(names.events_increase(fresh), slo.name) if sli.is_counted(slo) else ratio
     spent = (
-        f"last_over_time({names.of(names.PERIOD_RATIO, slo.name)}[{valid}])\n  or on () {ratio}\n  or on () 0 * {quiet}"
+        # One value even while an SLO whose service was renamed has two series.
+        f"max(\n  last_over_time({names.of(names.PERIOD_RATIO, slo.name)}[{valid}])"
+        f"\n  or on () {ratio}\n  or on () 0 * {quiet}\n)"
     )
     maintenance = Recording(names.MAINTENANCE, f"1 + 0 * ({period.during(spans)})", labels(slo))
     return (

@@ -101,35 +101,38 @@ def surplus(slo: Slo, window: Duration, total: str) -> str | None:
         return None
     part = slo.sli.good or slo.sli.bad
     assert part  # noqa: S101  an EventSli has one of the two
-    return f"clamp_min({part.over(window)} - on () sum({total}), 0)"
+    return f"clamp_min({part.over(window)} - on () sum({total}), 0) < Inf"
 
 
 def _total(sli: Sli, window: Duration) -> str:
     match sli:
         case EventSli():
-            return sli.total.over(window)
+            # One NaN or infinity, once recorded, would be in every sum until the period is over.
+            return f"({sli.total.over(window)} >= 0 < Inf)"
         case CompositeSli():
             return _weighed((part, _total(part.sli, window)) for part in sli.parts)
     raise AssertionError(f"{type(sli).__name__} has nothing to count")  # the reader refuses such composites
 
 
 def _share(sli: Sli, window: Duration, total: str) -> str:
-    """Bad ÷ `total`; no sample where that is 0, since 0/0 would give NaN."""
+    """Bad ÷ `total`; no sample where that is 0, since 0/0 would give NaN, nor where what is bad is no number."""
     match sli:
         case EventSli(good=None, bad=bad_events) if bad_events:
-            # A difference of counters may fall just below 0 between two scrapes.
-            return f"clamp(\n  ({bad_events.over(window)} or vector(0))\n  / ({total} > 0),\n  0, 1\n)"
+            bad = f"({bad_events.over(window)} or vector(0))"
         case EventSli(good=good) if good:
             # Subtracted as whole numbers first: 1 - 95/100 would lie above 0.05.
-            return f"clamp(\n  ({total} - ({good.over(window)} or vector(0)))\n  / ({total} > 0),\n  0, 1\n)"
+            bad = f"({total} - ({good.over(window)} or vector(0)))"
         case CompositeSli():
             return f"{_weighed((part, _bad(part.sli, window)) for part in sli.parts)}\n/ ({total} > 0)"
-    raise AssertionError(f"{type(sli).__name__} has nothing to count")
+        case _:
+            raise AssertionError(f"{type(sli).__name__} has nothing to count")
+    # A difference of counters may fall just below 0 between two scrapes.
+    return f"clamp(\n  {bad}\n  / ({total} > 0),\n  0, 1\n) >= 0"
 
 
 def _bad(sli: SimpleSli, window: Duration) -> str:
     total = _total(sli, window)
-    return f"({_share(sli, window, total)} * {total} or 0 * {total})"
+    return f"(({_share(sli, window, total)}) * {total} or 0 * {total})"
 
 
 def _weighed(parts: Iterable[tuple[Part, str]]) -> str:

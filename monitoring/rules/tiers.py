@@ -72,6 +72,17 @@ def burns(slo: Slo) -> tuple[Burn, ...]:
     return found
 
 
+def threshold_window(slo: Slo) -> Duration | None:
+    """The window of the direct alert, None without one. Raises SpecError when it does not fit, or can never fire."""
+    window = slo.threshold_window
+    if window is None:
+        return None
+    reason = f"{window} do not fit the period of {slo.period}" if window >= slo.period else _out_of_reach(slo, window)
+    if reason:
+        raise SpecError([_mistake(slo, f"{PREFIX}threshold-window: {reason}")])
+    return window
+
+
 def without_impossible(slo: Slo) -> tuple[Slo, tuple[Mistake, ...]]:
     """The SLO without the alerts that `burns` would refuse, and why each was left out."""
     _, refused = _possible(slo)
@@ -79,6 +90,11 @@ def without_impossible(slo: Slo) -> tuple[Slo, tuple[Mistake, ...]]:
         left = replace(slo, disabled_tiers=slo.disabled_tiers.union(refused))
     else:
         left = replace(slo, conditions=tuple(one for one in slo.conditions if one.name not in refused))
+    try:
+        threshold_window(slo)
+    except SpecError as error:
+        refused |= {"threshold": error.mistakes[0]}
+        left = replace(left, threshold_window=None)
     return left, tuple(replace(mistake, message=f"{mistake.message} (left out)") for mistake in refused.values())
 
 
@@ -107,14 +123,15 @@ def _possible(slo: Slo) -> tuple[tuple[Burn, ...], dict[str, Mistake]]:
 
 
 def _wanted(slo: Slo) -> list[Tier]:
-    return [tier for tier in TIERS if tier.name not in slo.disabled_tiers and tier.long < slo.period]
+    fitting = (tier for tier in TIERS if tier.name not in slo.disabled_tiers and tier.long < slo.period)
+    return [tier for tier in fitting if slo.slices is None or tier.long >= slo.slices.window]
 
 
 def _tier(slo: Slo, tier: Tier) -> Burn | Mistake:
     remedy = f"or switch it off with {PREFIX}disabled-tiers: {tier.name}"
     # A share of a short period may come to less than the budget's own pace; at exactly that pace nothing is amiss.
     factor = max(burn_factor(tier.budget_share, tier.long, slo.period), Decimal(1))
-    if reason := _impossible(factor, slo.target):
+    if reason := _impossible(factor, slo.target) or _out_of_reach(slo, tier.long):
         return _mistake(slo, f"tier {tier.name}: {reason}; {remedy}")
     threshold = error_threshold(factor, slo.target)
     share = (factor * tier.long / slo.period).normalize()
@@ -125,7 +142,7 @@ def _asked_for(slo: Slo, condition: Condition) -> Burn | Mistake:
     if condition.long >= slo.period:
         reason = f"its window of {condition.long} does not fit the period of {slo.period}"
     else:
-        reason = _impossible(condition.factor, slo.target)
+        reason = _impossible(condition.factor, slo.target) or _out_of_reach(slo, condition.long)
     if reason:
         return Mistake(condition.file, condition.line, f"{slo.name}: {condition.name}: {reason}")
     return Burn(
@@ -139,6 +156,16 @@ def _asked_for(slo: Slo, condition: Condition) -> Burn | Mistake:
         condition.hold,
         condition.notify,
         condition.description,
+    )
+
+
+def _out_of_reach(slo: Slo, window: Duration) -> str:
+    """Why an alert over this window never has the bad events that its guard asks for; empty when it may."""
+    if slo.slices is None or slo.min_bad_events * slo.slices.window <= window:
+        return ""
+    return (
+        f"it can never fire, since {window} hold fewer than {slo.min_bad_events} slices of {slo.slices.window}, and so "
+        f"many must be bad; lower {PREFIX}min-bad-events"
     )
 
 

@@ -31,7 +31,7 @@ class Extensions:
     runbook: str | None = None
     dashboard: str | None = None
     threshold_window: Duration | None = None
-    min_bad_events: int = DEFAULT_MIN_BAD_EVENTS
+    min_bad_events: int | None = None
     disabled_tiers: frozenset[str] = frozenset()
     no_traffic: NoTraffic = "ignore"
     native_histogram: bool = False

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from monitoring.spec.targets import LABEL, RESOLVED_LABEL
 from monitoring.yamltree import Node, Place
 
 _SLO_NAME = re.compile(r"[a-z0-9]([-a-z0-9.|/\\]*[a-z0-9])?")
 MAX_NAME = 200
 """A rule file is named after its SLO, and a file name has at most 255 bytes."""
 
-OUR_LABELS = frozenset(("slo_id", "service", "tier", "kind", "severity", "alertname"))
-"""Every alert has its own of these."""
+OUR_LABELS = frozenset(("slo_id", "service", "tier", "kind", "severity", "alertname", LABEL, RESOLVED_LABEL))
+"""Alerts have their own of these."""
 
 
 def slo_id(place: Place, name: str) -> str | None:
@@ -42,7 +43,7 @@ def labels(place: Place, written: Mapping[str, Node]) -> dict[str, str]:
             here.error(f"becomes the label {name}, as another one does")
         elif name in OUR_LABELS:
             here.warn(f"the label {name} is one of our own, which replaces it")
-        if value:
+        if value and name not in OUR_LABELS:
             found[name] = value
     return found
 

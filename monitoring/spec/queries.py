@@ -102,7 +102,7 @@ def events(written: Written, counter: bool | None, doubt: Say, warn: Say) -> Que
     Raises PromqlError for what cannot be counted.
     """
     if written.has_range:
-        return _query(_label_free(_windowed(written, doubt, counts=True), "sum"), written)
+        return _query(_summed(_windowed(written, doubt, counts=True)), written)
     counting = _counting(written, counter, doubt, warn)
     if selector := written.plain:
         return _query(f"sum({counting}({selector}[{_MARK}]))", written)
@@ -112,7 +112,7 @@ def events(written: Written, counter: bool | None, doubt: Say, warn: Say) -> Que
             f"{_short(wrong.prettify())} cannot be counted over a window by adding {counting}; write the range "
             f"yourself, as in sum({counting}(x[5m])), where 5m stands for any window"
         )
-    return _query(_label_free(_wrapped(written.tree, counting), "sum"), written)
+    return _query(_summed(_wrapped(written.tree, counting)), written)
 
 
 def ratio(written: Written, inverted: bool, doubt: Say, warn: Say) -> Query:
@@ -218,6 +218,13 @@ def _check_age(name: str) -> None:
 def _label_free(tree: Any, aggregation: str) -> str:
     text = trees.one_line(tree)
     return f"{aggregation}({text})" if trees.has_labels(tree) else text
+
+
+def _summed(tree: Any) -> str:
+    """One value, in one piece: rules subtract, divide and compare it, which binds tighter than an `or` within."""
+    text = _label_free(tree, "sum")
+    in_pieces = isinstance(tree, pp.BinaryExpr | pp.UnaryExpr) and not trees.has_labels(tree)
+    return f"({text})" if in_pieces else text
 
 
 def _query(marked: str, written: Written) -> Query:

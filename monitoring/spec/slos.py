@@ -21,6 +21,8 @@ from monitoring.spec.references import Library
 from monitoring.spec.windows import Period
 from monitoring.yamltree import Place, missing
 
+_HOUR_S = 3600
+
 
 @dataclass(frozen=True)
 class Made:
@@ -81,7 +83,7 @@ def basis(
         runbook=extras.runbook or slo_id or metadata.name,
         dashboard=extras.dashboard,
         threshold_window=extras.threshold_window,
-        min_bad_events=extras.min_bad_events,
+        min_bad_events=extras.min_bad_events or extensions.DEFAULT_MIN_BAD_EVENTS,
         disabled_tiers=extras.disabled_tiers,
         no_traffic=extras.no_traffic,
         labels=labels,
@@ -125,7 +127,9 @@ def _each(library: Library, document: SloDocument, here: Place, base: Slo, extra
         sli = _sli(library, found, objective, place, extras) if found else None
         if sli is None or goal is None:
             continue
-        slo = replace(base, target=goal, slices=cut, sli=sli)
+        if cut is None and not isinstance(sli, EventSli) and extras.no_traffic != "ignore":
+            place.warn(f"{extensions.PREFIX}no-traffic has no effect: without events to count no time is without them")
+        slo = replace(base, target=goal, slices=cut, sli=sli, min_bad_events=_min_bad_events(extras, cut))
         made.append(named(slo, objective.display_name, i) if len(spec.objectives) > 1 else slo)
     for i, slo in enumerate(made):
         if any(slo.name == other.name for other in made[:i]):
@@ -172,7 +176,14 @@ def _composite(library: Library, document: SloDocument, here: Place, base: Slo, 
         return None
     total = sum((part.weight for part in parts), Decimal(0))
     mean = sum((part.weight * part.target for part in parts), Decimal(0)) / total
-    return replace(base, target=mean, slices=cuts[0], sli=CompositeSli(tuple(parts)))
+    least = _min_bad_events(extras, cuts[0])
+    return replace(base, target=mean, slices=cuts[0], sli=CompositeSli(tuple(parts)), min_bad_events=least)
+
+
+def _min_bad_events(extras: Extensions, cut: Slices | None) -> int:
+    """What the spec says; unless it does, never more slices than the quickest alert's hour holds."""
+    usual = extensions.DEFAULT_MIN_BAD_EVENTS
+    return extras.min_bad_events or (max(1, min(usual, _HOUR_S // cut.window)) if cut else usual)
 
 
 def _indicator(

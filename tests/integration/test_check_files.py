@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +383,14 @@ class TestMisuse:
         path = tmp_path / "a.yaml"
         path.write_bytes(b"\xff\xfe\x00")
         assert found(path)[0].startswith("1: cannot be read: ")
+
+    def test_brackets_without_end(self, tmp_path: Path) -> None:
+        path = put(tmp_path, "a.json", "[" * 100_000)
+        assert found(path) == ["1: not JSON: nested too deep"]
+
+    def test_a_pipe_that_nobody_writes_to(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "a.yaml")
+        assert found(tmp_path / "a.yaml") == ["1: expected a file to read, not a device or a pipe"]
 
 
 @pytest.mark.parametrize("command", ["check", "explain", "diff", "init", "generate"])

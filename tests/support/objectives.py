@@ -31,6 +31,12 @@ def slo(name: str, sli: Sli) -> Slo:
     )
 
 
+def sliced(name: str, sli: Sli, target: Decimal | None = None) -> Slo:
+    """The same of slices of five minutes, of which the direct alert must see three."""
+    slices = Slices(Duration.parse("5m"), target)
+    return replace(slo(name, sli), slices=slices, threshold_window=Duration.parse("15m"))
+
+
 SLOS = (slo("by-good", good_of_total()), slo("by-bad", bad_of_total()))
 FAILED, ASKED = increase("requests_total", outcome="error"), increase("requests_total")
 RATIO = RatioSli(Query(f"{FAILED.template} / {ASKED.template}", FAILED.selectors + ASKED.selectors))
@@ -41,7 +47,6 @@ BOTH = CompositeSli(
         Part("asked", Decimal("0.5"), Decimal("0.9"), bad_of_total()),
     )
 )
-FIVE_MINUTES = Duration.parse("5m")
 KINDS = {
     "policies": (
         replace(slo("good", good_of_total()), no_traffic="good"),
@@ -52,11 +57,11 @@ KINDS = {
     ),
     "kinds": (slo("ratio", RATIO), slo("sample", UP), slo("composite", BOTH)),
     "slices": (
-        replace(slo("bad-slices", good_of_total()), slices=Slices(FIVE_MINUTES, Decimal("0.9"))),
-        replace(slo("silent-is-good", bad_of_total()), slices=Slices(FIVE_MINUTES), no_traffic="good"),
-        replace(slo("silent-is-bad", bad_of_total()), slices=Slices(FIVE_MINUTES), no_traffic="bad"),
-        replace(slo("sliced-sample", UP), slices=Slices(FIVE_MINUTES, Decimal("0.95"))),
-        replace(slo("sliced-ratio", RATIO), slices=Slices(FIVE_MINUTES)),
-        replace(slo("sliced-composite", BOTH), slices=Slices(FIVE_MINUTES)),
+        sliced("bad-slices", good_of_total(), Decimal("0.9")),
+        replace(sliced("silent-is-good", bad_of_total()), no_traffic="good"),
+        replace(sliced("silent-is-bad", bad_of_total()), no_traffic="bad"),
+        sliced("sliced-sample", UP, Decimal("0.95")),
+        sliced("sliced-ratio", RATIO),
+        sliced("sliced-composite", BOTH),
     ),
 }

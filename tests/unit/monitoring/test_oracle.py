@@ -208,9 +208,9 @@ class TestMissingData:
         assert self.told(tmp_path, alert_when_no_data=False) == {}
 
     def test_what_stops_is_stale_and_then_absent(self, tmp_path: Path) -> None:
-        """Of 33 scrapes the last slice that holds two ends at 35 s."""
+        """Of 33 scrapes the last slice that holds two ends at 35 s; two slices of 4 s are waited for."""
         series = scraped(*range(33), name="owed_total", every_ms=1000)
-        assert self.told(tmp_path, series) == {STALE: ((48_000, 84_000),), ABSENT: ((132_000, None),)}
+        assert self.told(tmp_path, series) == {STALE: ((56_000, 84_000),), ABSENT: ((132_000, None),)}
 
     def test_more_good_events_than_events_are_implausible(self, tmp_path: Path) -> None:
         owed = scraped(*range(0, 2000, 10), name="owed_total", every_ms=1000)

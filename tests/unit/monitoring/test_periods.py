@@ -60,7 +60,8 @@ def test_a_month_begins_at_local_midnight_and_has_the_hour_that_summer_time_adds
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-13", "2026-02-30", "2027", "2026-W60", "next-month", "30", "", "-", "x/y", "-1d/-2d", "last-30d"]
+    "text",
+    ["2026-13", "2026-02-30", "2027", "2026-W60", "next-month", "30", "", "-", "x/y", "-1d/-2d", "last-30d", "1831d"],
 )
 def test_what_is_no_period_is_refused(text: str) -> None:
     with pytest.raises(OutOfRangeError):

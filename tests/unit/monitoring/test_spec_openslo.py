@@ -196,8 +196,8 @@ def test_error_or_slow_is_counted_once_by_sums(tmp_path: Path) -> None:
         'sum(d_count{code=~"5.."}) + sum(d_count{code!~"5.."}) - sum(d_bucket{code!~"5..",le="0.25"})',
     )
     assert queries(one(tmp_path, spec, slospecs.SERVICE).sli)[2] == (
-        'sum(increase(d_count{code=~"5.."}[$window])) + sum(increase(d_count{code!~"5.."}[$window]))'
-        ' - sum(increase(d_bucket{code!~"5..",le="0.25"}[$window]))'
+        '(sum(increase(d_count{code=~"5.."}[$window])) + sum(increase(d_count{code!~"5.."}[$window]))'
+        ' - sum(increase(d_bucket{code!~"5..",le="0.25"}[$window])))'
     )
 
 
@@ -442,7 +442,6 @@ def test_labels_become_labels_that_prometheus_takes(tmp_path: Path) -> None:
         "tags": "x,1.50,true",
         "_2nd": "010",
         "_x": "y",
-        "tier": "gold",
     }
     assert any("the label tier is one of our own" in str(warning) for warning in specs.warnings)
 
@@ -465,6 +464,13 @@ def test_extensions_are_annotations(tmp_path: Path) -> None:
     assert slo.no_traffic == "bad"
     (message,) = refusals(tmp_path, slospecs.changed("threshold-window: 2m", "no-traffic: maybe"))
     assert message.startswith("8: metadata.annotations.monitoring/no-traffic: expected one of ignore, good, bad")
+
+
+@pytest.mark.parametrize(("query", "told"), [("temperature", True), ("d_seconds_bucket", False)])
+def test_a_policy_for_no_traffic_is_nothing_to_what_judges_moments(tmp_path: Path, query: str, told: bool) -> None:
+    spec = threshold(query, "lt", "0.25").replace("monitoring/threshold-window: 2m", "monitoring/no-traffic: bad")
+    warnings = [str(warning) for warning in read(tmp_path, spec).warnings]
+    assert any("no-traffic has no effect" in warning for warning in warnings) == told
 
 
 def test_a_target_in_percent_is_exact(tmp_path: Path) -> None:

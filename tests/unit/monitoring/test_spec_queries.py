@@ -17,9 +17,9 @@ COUNTED: list[tuple[str, bool | None, str]] = [
     ('x_total{a="b"}', None, 'sum(increase(x_total{a="b"}[$window]))'),
     ("sum(x_total)", True, "sum(increase(x_total[$window]))"),
     ("sum by (job) (x_total)", True, "sum(sum by (job) (increase(x_total[$window])))"),
-    ("sum(a_total) + sum(b_total)", True, "sum(increase(a_total[$window])) + sum(increase(b_total[$window]))"),
+    ("sum(a_total) + sum(b_total)", True, "(sum(increase(a_total[$window])) + sum(increase(b_total[$window])))"),
     ("a_count - b_bucket", True, "sum(increase(a_count[$window]) - increase(b_bucket[$window]))"),
-    ("sum(a_total) or vector(0)", True, "sum(increase(a_total[$window])) or vector(0)"),
+    ("sum(a_total) or vector(0)", True, "(sum(increase(a_total[$window])) or vector(0))"),
     ("2 * (a_total / 3)", True, "sum(2 * (increase(a_total[$window]) / 3))"),
     ("clamp_min(sum(a_total), 0)", True, "clamp_min(sum(increase(a_total[$window])), 0)"),
     ("up", False, "sum(sum_over_time(up[$window]))"),
@@ -34,7 +34,7 @@ COUNTED: list[tuple[str, bool | None, str]] = [
     (
         "sum_over_time((count(x < 0.75))[{{.window}}:]) OR on() vector(0)",
         None,
-        "sum_over_time((count(x < 0.75))[$window:]) or on () vector(0)",
+        "(sum_over_time((count(x < 0.75))[$window:]) or on () vector(0))",
     ),
     (
         "sum_over_time((max(rate(x_total[2m])) > bool 5)[1h:1m])",
@@ -45,7 +45,7 @@ COUNTED: list[tuple[str, bool | None, str]] = [
     (
         'sum(rate(x_total{code=~"5.."}[{{.window}}])) + sum(rate(x_total{slow="yes",code!~"5.."}[{{.window}}]))',
         None,
-        'sum(increase(x_total{code=~"5.."}[$window])) + sum(increase(x_total{code!~"5..",slow="yes"}[$window]))',
+        '(sum(increase(x_total{code=~"5.."}[$window])) + sum(increase(x_total{code!~"5..",slow="yes"}[$window])))',
     ),
 ]
 
@@ -54,7 +54,7 @@ COUNTED: list[tuple[str, bool | None, str]] = [
 def test_events_are_counted(text: str, counter: bool | None, template: str) -> None:
     remarks: list[str] = []
     query = queries.events(queries.read(text), counter, remarks.append, remarks.append)
-    expected = template if template.startswith(("sum", "clamp")) else f"sum({template})"
+    expected = template if template.startswith(("sum", "(sum", "clamp")) else f"sum({template})"
     assert query.template == expected
     assert remarks == []
     assert query.selectors
