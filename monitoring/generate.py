@@ -63,13 +63,12 @@ class Changes:
 def plan(config: Config, *, lenient: bool = False) -> Plan:
     """All files of one environment. Raises SpecError, ConfigError, BoardError."""
     read, warnings = specs.read(config.specs, lenient=lenient)
-    services = _service_ids(slo.service.name for slo in read)
-    slos = tuple(_with_board(slo, services[slo.service.name]) for slo in read)
+    slos = tuple(map(_with_board, read))
     maintenances = load_maintenance(config.maintenance, slos, [config.file.service]) if config.maintenance else ()
     if unknown := alertmanager.unknown_targets(config, slos):
         raise SpecError(unknown)
-    _check_rhythm(config)
     rules = _rule_files(config, slos, maintenances)
+    _check_rhythm(config)
     _check_retention(config, slos)
     ways = routes.rows(config, slos, maintenances, rules)
     boards = {board.uid: grafana.dashboard(board) for board in _boards(config, slos)}
@@ -109,22 +108,18 @@ def write(wanted: Plan) -> Changes:
     return todo
 
 
-def _with_board(slo: Slo, service_id: str) -> Slo:
+def _with_board(slo: Slo) -> Slo:
     """Alerts link to the board that the spec names, else to the one of its service."""
-    return slo if slo.dashboard else replace(slo, dashboard=slo_board.uid(service_id))
+    return slo if slo.dashboard else replace(slo, dashboard=slo_board.uid(_service_id(slo.service.name)))
 
 
-def _service_ids(names: Iterable[str]) -> dict[str, str]:
-    """Of each service, its name as a file and a uid can have it; `Shop` beside `shop` gets a mark of its own."""
-    ids: dict[str, str] = {}
-    taken: set[str] = set()
-    # Who has the plain name keeps it, whoever else there is.
-    for name in sorted(set(names), key=lambda name: (object_name(name) != name, name)):
-        plain = object_name(name)
-        mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-        ids[name] = plain if plain and slo_board.uid(plain) not in taken else f"{plain[:26]}-{mark}".strip("-.")
-        taken.add(slo_board.uid(ids[name]))
-    return ids
+def _service_id(name: str) -> str:
+    """A service's name as part of a file's name and of a uid; never that of another service."""
+    made = object_name(name)
+    if made == name and len(made) <= slo_board.MAX_SERVICE_CHARS:
+        return made
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{made[: slo_board.MAX_SERVICE_CHARS - 9]}-{digest}".lstrip("-.")
 
 
 def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Maintenance]) -> tuple[RuleFile, ...]:
@@ -188,10 +183,9 @@ def _alert_files(
 
 def _boards(config: Config, slos: Sequence[Slo]) -> list[Board]:
     services = {slo.service.name: slo.service for slo in slos}
-    ids = _service_ids(services)
     return [
         *(make(slos) for name in config.file.mixins for make in MIXINS[name].boards),
-        *(slo_board.board(service, ids[name]) for name, service in services.items()),
+        *(slo_board.board(service, _service_id(name)) for name, service in services.items()),
     ]
 
 

@@ -22,6 +22,10 @@ from monitoring.spec.model import Slo
 FRESH_WINDOW = Duration.parse("1h")
 """Until the first slice exists the budget is read from this window, which then holds all there is."""
 
+_KNOWN_FOR = Duration.parse("1d")
+"""So long after the last period value an hour does not stand for the period: after a restart of Prometheus
+a budget that is spent would look whole until the next slice, and open the gate. No budget is told then."""
+
 _MISSED_SLICES = 3
 """A period value is good for so many slices: Prometheus' own look-back of 5m would flicker."""
 
@@ -89,12 +93,13 @@ def budget_rules(slo: Slo, profile: Profile, spans: Sequence[Span]) -> tuple[Rec
     """
     fresh = profile.window(FRESH_WINDOW)
     valid = Duration(_MISSED_SLICES * profile.interval(SLICE))
+    told = names.of(names.PERIOD_RATIO, slo.name)
     ratio = names.of(names.errors_ratio(fresh), slo.name)
     quiet = names.of(names.events_increase(fresh), slo.name) if sli.is_counted(slo) else ratio
     spent = (
         # One value even while an SLO whose service was renamed has two series.
-        f"max(\n  last_over_time({names.of(names.PERIOD_RATIO, slo.name)}[{valid}])"
-        f"\n  or on () {ratio}\n  or on () 0 * {quiet}\n)"
+        f"max(\n  last_over_time({told}[{valid}])\n  or on () (\n    ({ratio} or on () 0 * {quiet})"
+        f"\n    unless on () last_over_time({told}[{profile.window(_KNOWN_FOR)}])\n  )\n)"
     )
     maintenance = Recording(names.MAINTENANCE, f"1 + 0 * ({period.during(spans)})", labels(slo))
     return (

@@ -219,12 +219,6 @@ def target(place: Place, objective: Objective) -> Decimal | None:
     if (objective.target is None) == (objective.target_percent is None):
         place.error("expected exactly one of target and targetPercent")
         return None
-    if objective.target is not None and 1 < objective.target < 100:
-        share = objective.target
-        place.at("target").error(
-            f"a target lies strictly between 0 and 1, not at {share}; write a percentage as targetPercent: {share}"
-        )
-        return None
     if objective.target is not None:
         if 1 < objective.target < 100:
             in_percent = f"; in percent it is written targetPercent: {objective.target}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -114,6 +115,26 @@ def test_a_period_goes_on_when_the_service_of_an_slo_is_renamed(prometheus: Runn
     (rule,) = [one for one in rules if one.record == names.PERIOD_RATIO]
     labelled = f'label_replace({rule.expr}, "service", "shop", "", "")'
     assert len(prometheus.query(labelled, NOW)) == 1
+
+
+def test_after_a_restart_an_hour_does_not_stand_for_a_known_period(tmp_path: Path) -> None:
+    """What was recorded 20 minutes ago is too old to be told, and the budget it tells of is not whole again."""
+    end = int(time.time()) // 60 * 60
+    hour = names.errors_ratio(Duration(HOUR_S))
+    lines = [f'{names.PERIOD_RATIO}{{slo_id="it"}} 0.5 {end - 1200}', f'{hour}{{slo_id="it"}} 0 {end}']
+    lines += [f'{hour}{{slo_id="it"}} 0 {end - 2 * DAY_S}']
+    (tmp_path / "samples.txt").write_text("\n".join([*sorted(lines, key=_by_name_and_time), "# EOF", ""]))
+    blocks = [require("promtool"), "tsdb", "create-blocks-from", "openmetrics", tmp_path / "samples.txt"]
+    subprocess.run([*blocks, tmp_path / "data"], check=True, stdout=subprocess.DEVNULL)
+    (budget,) = [one for one in recording.budget_rules(SLO, PROFILE, ()) if one.record == names.BUDGET_REMAINING]
+    with running_prometheus(tmp_path) as running:
+        assert running.query(budget.expr, end) == []
+        assert running.query(budget.expr, end - 2 * DAY_S) == [({}, 1)]
+        assert [round(value) for _, value in running.query(budget.expr, end - 1200)] == [-49]
+
+
+def _by_name_and_time(line: str) -> tuple[str, int]:
+    return line.split("{")[0], int(line.split()[-1])
 
 
 WORDS = "a {{ $value }} {{- nope }} {{{ `b` \"c\" 'd' \\e $1 }} \u00fc\nend {{"
