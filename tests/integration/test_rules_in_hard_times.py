@@ -167,7 +167,10 @@ def test_the_words_of_people_reach_people_as_they_are(tmp_path: Path) -> None:
         **dict.fromkeys(("severity", "tier", "theirs"), WORDS),
         "kind": "burnrate",
     }
-    assert told["annotations"]["summary"] == f"{WORDS}: the error budget burns more than 2 times too fast ({WORDS})"
+    assert (
+        told["annotations"]["summary"]
+        == f"{WORDS}: the error budget burns more than 2 times as fast as it may ({WORDS})"
+    )
     assert told["annotations"]["description"] == (
         f"{WORDS} 25% of all events were bad over the last 1h, which is 25.0 times the pace that the budget allows; "
         "this alert fires above 2 %. Budget left: 50.0 %, gone in 3h 21m 36s at this pace. "

@@ -138,7 +138,7 @@ def test_a_list_of_very_many_names_is_cut(tmp_path: Path) -> None:
     [
         ("isRolling: true", 'isRolling: "true"', "expected true or false, found 'true'; leave the quotes out"),
         ("target: 0.999", 'target: "0.999"', "expected a number, found '0.999'; leave the quotes out"),
-        ("target: 0.999", "target: 99.9", "between 0 and 1, not at 99.9; write a percentage as targetPercent: 99.9"),
+        ("target: 0.999", "target: 99.9", "between 0 and 1, not at 99.9; in percent it is written targetPercent: 99.9"),
         ("name: checkout", 'name: "a\\nb"', "metadata.name: expected something like one line of text"),
         ("  service: shop", "\tservice: shop", "YAML is indented by spaces, never by tabs"),
         ("apiVersion: openslo/v1\n", "", "or version: prometheus/v1, found nothing"),
