@@ -172,9 +172,9 @@ def test_the_words_of_people_reach_people_as_they_are(tmp_path: Path) -> None:
         == f"{WORDS}: the error budget burns more than 2 times as fast as it may ({WORDS})"
     )
     assert told["annotations"]["description"] == (
-        f"{WORDS} 25% of all events were bad over the last 1h, which is 25.0 times the pace that the budget allows; "
+        f"{WORDS}. 25% of all events were bad over the last 1h, which is 25.0 times the pace that the budget allows; "
         "this alert fires above 2 %. Budget left: 50.0 %, gone in 3h 21m 36s at this pace. "
-        f"Objective: {WORDS} Last deployment: {WORDS} to production by Ada, 1m 0s ago."
+        f"Objective: {WORDS}. Last deployment: {WORDS} to production by Ada, 1m 0s ago."
     )
 
 
