@@ -7,8 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Two processes, each with whole files of tests: most of them wait for servers.
-TWO_AT_ONCE := -n 2 --dist loadfile
+# Three processes, each with whole files of tests: most of them wait for servers.
+SIDE_BY_SIDE := -n 3 --dist loadfile
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -54,10 +54,10 @@ proofs-full: setup ## prove the alerts of the messenger with production's window
 	$(BIN)/python -m monitoring proofs --full
 
 unit: $(STAMP) ## the tests that start no stack
-	$(BIN)/pytest -q $(TWO_AT_ONCE) -m 'not e2e'
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not e2e'
 
 e2e: $(STAMP) ## the tests that start the stack as a user does
-	$(BIN)/pytest -q $(TWO_AT_ONCE) -m e2e
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m e2e
 
 seed-100k: setup ## time the minting of 100,000 people, devices and tokens
 	$(BIN)/python -m deploy.bench seed
