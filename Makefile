@@ -7,8 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Three processes, each with whole files of tests: most of them wait for servers.
-SIDE_BY_SIDE := -n 3 --dist loadfile
+# Four processes, each with whole files of tests, since most of them wait for servers; not those that
+# start the stack, which would rightly page while others take its processor.
+SIDE_BY_SIDE := -n 4 --dist loadfile
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,7 +58,7 @@ unit: $(STAMP) ## the tests that start no stack
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not e2e'
 
 e2e: $(STAMP) ## the tests that start the stack as a user does
-	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m e2e
+	$(BIN)/pytest -q -m e2e
 
 seed-100k: setup ## time the minting of 100,000 people, devices and tokens
 	$(BIN)/python -m deploy.bench seed
