@@ -1,12 +1,15 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate unit e2e seed-100k bench load-100k token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Four processes, each with whole files of tests, since most of them wait for servers; not those that
+# start the stack, which would rightly page while others take its processor.
+SIDE_BY_SIDE := -n 4 --dist loadfile
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,8 +51,11 @@ deadcode: $(STAMP)
 generate: $(STAMP) ## write alerts/ and dashboards/ from the SLO specs
 	$(BIN)/python -m monitoring generate
 
+proofs-full: setup ## prove the alerts of the messenger with production's windows, 5 to 10 minutes
+	$(BIN)/python -m monitoring proofs --full
+
 unit: $(STAMP) ## the tests that start no stack
-	$(BIN)/pytest -q -m 'not e2e'
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not e2e'
 
 e2e: $(STAMP) ## the tests that start the stack as a user does
 	$(BIN)/pytest -q -m e2e
@@ -60,8 +66,15 @@ seed-100k: setup ## time the minting of 100,000 people, devices and tokens
 bench: setup ## measure the messenger beside its references, 5 to 10 minutes; BENCH="delivery yield" for some
 	$(BIN)/python -m deploy.bench $(BENCH)
 
+bench-rules: setup ## what SLOs cost us and Prometheus, beside sloth's and pyrra's rules, 8 minutes; RULES="--only ours --slos 1000"
+	$(BIN)/python -m deploy.bench.slos
+	$(BIN)/python -m deploy.bench.rules $(RULES)
+
 load-100k: setup ## 100,000 connections over six nodes with traffic, 10 to 20 minutes; says first what it needs
 	$(BIN)/python -m deploy.bench.load100k
+
+detection: setup ## predicted against observed detection of every SLO on the real stack, about 10 minutes
+	$(BIN)/python -m deploy.bench.detection $(DETECTION)
 
 requirements: $(STAMP) ## compile the pinned requirements anew
 	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.txt setup.cfg

@@ -94,7 +94,7 @@ def create_node(config: Config) -> Node:
     instance = str(uuid.uuid4())
     carrier = _bus(config, hub, metrics, instance)
     outlet = Outlet(hub, fanout, carrier)
-    committer = Committer(messages, hub, outlet, metrics)
+    committer = Committer(messages, hub, outlet, metrics, faults)
     joiner = Joiner(messages, hub)
     arrivals = Arrivals(messages, hub, joiner, metrics, config.beat_s)
     cursors = Cursors(messages, outlet, metrics)
@@ -116,7 +116,7 @@ def create_node(config: Config) -> Node:
     reconciler = Reconciler(
         messages, hub, settlement, metrics, partial(upkeep.take_epoch, arrivals, cursors, settlement, hub)
     )
-    gateway = Gateway(gatekeeper, tokens, metrics, config.cors_origin, config.max_connections)
+    gateway = Gateway(gatekeeper, tokens, metrics, faults, config.cors_origin, config.max_connections)
     metrics.gauge("messenger_bus_connected").read = lambda: float(carrier.connected)
 
     app = Flask("app", static_folder=None)
@@ -144,6 +144,7 @@ def create_node(config: Config) -> Node:
         "committer": committer.run,
         "overdue": committer.watch,
         "cursors": cursors.run,
+        "overdue reads": cursors.watch,
         "fan-out": fanout.run,
         "reconciler": reconciler.run,
         "gaps": reconciler.mend_gaps,

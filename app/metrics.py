@@ -34,9 +34,11 @@ from app import __version__
 Kind = Literal["counter", "gauge", "histogram"]
 
 PATHS = (
-    "message", "receipt", "read", "typing", "presence", "device", "keys", "to_device", "call", "broadcast", "catch_up",
+    "message", "receipt", "read", "read_sync", "typing", "presence", "device", "keys", "to_device", "call", "broadcast",
+    "catch_up",
 )  # fmt: skip
-"""Everything that is fanned out to sockets; the `path` label."""
+"""Everything that is fanned out to sockets; the `path` label. A read marker goes to the reader's other devices as
+`read_sync`, which has an objective of its own, and to everybody else as `read`."""
 
 STAGES = ("validate", "commit", "publish", "relay", "write")
 """The stretches of one fan-out; the `stage` label."""
@@ -44,7 +46,12 @@ STAGES = ("validate", "commit", "publish", "relay", "write")
 FANOUT_SLO_S = 0.25
 """The latency a delivery must not exceed; a bucket bound lies exactly here (the SLI counts that bucket)."""
 
-LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, FANOUT_SLO_S, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+READ_SYNC_SLO_S = 2.0
+"""Within it a read marker must be on the reader's other devices; a bound of the same histogram."""
+
+LATENCY_BUCKETS_S = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, FANOUT_SLO_S, 0.5, 1.0, READ_SYNC_SLO_S, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
 FINE_BUCKETS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
@@ -186,6 +193,8 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_hello_batch_rows", "histogram", "Devices signed in by one database call.", buckets=BATCH_BUCKETS),
     Spec("messenger_send_queue_length", "gauge", "Messages waiting to be committed."),
     Spec("messenger_database_pool_waiting", "gauge", "Greenlets waiting for a database connection."),
+    Spec("messenger_database_connected", "gauge",
+         "1 while the database answers: 0 from a call that could not reach it until the next that could."),
     Spec("messenger_bus_connected", "gauge",
          "1 while this node hears and tells the other nodes on every shard of the bus (always 1 without Redis)."),
     Spec("messenger_bus_dropped_total", "counter", "Frames the bus did not carry; the log makes them good."),
@@ -196,7 +205,7 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_sessions_revoked_total", "counter", "Connections closed because their device was revoked."),
     Spec("messenger_sessions_displaced_total", "counter", "Connections closed because their device connected anew."),
     Spec("messenger_fault_active", "gauge", "1 while a fault switch is on (development only).",
-         {"fault": ("fanout_delay", "fanout_stall")}),
+         {"fault": ("fanout_delay", "fanout_stall", "refuse_sends", "refuse_connects")}),
     Spec("messenger_build_info", "gauge", "Constant 1, labelled with the running version.",
          {"version": (__version__,), "python": (platform.python_version(),)}),
 )  # fmt: skip

@@ -1,30 +1,38 @@
 """The command line of the platform: `python -m monitoring COMMAND`.
 
-Exit statuses a pipeline can use: 0 all is well, 1 `check` found something, 2 a
-mistake in the command, the config or a spec.
+Exit statuses a pipeline can use: 0 all is well, 1 `check` found something or `diff` a
+difference, 2 a mistake in the command, the config or a spec.
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from monitoring import check as checking
 from monitoring import config as configuration
 from monitoring import generate as generating
 from monitoring.errors import MonitoringError
+from monitoring.options import DEFAULT_CONFIG as DEFAULT_CONFIG
+from monitoring.options import config_and_environment, lenient_option
 from monitoring.paths import shown
 
-DEFAULT_CONFIG = Path(__file__).with_name("monitoring.yaml")
-
 LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "check": ("monitoring.checks.command:check", "Tell whether what is generated, or any file, makes sense."),
+    "explain": ("monitoring.explain.command:explain", "Say how soon an SLO's alerts notice what, and what it costs."),
+    "diff": ("monitoring.compare.command:diff", "Say what a change of specs does to detection and budget."),
+    "init": ("monitoring.scaffold.command:init", "Write a ready project for any service: config, specs, runbooks."),
     "probe": ("monitoring.probes.command:probe", "Send canary messages between two clients and measure them."),
     "load": ("monitoring.load.command:load", "Hold many connections, send messages, and judge what became of each."),
+    "proofs": ("monitoring.proofs.command:proofs", "Prove with promtool when each SLO's alerts fire and reset."),
+    "gate": ("monitoring.gate.command:gate", "Stop a pipeline when an error budget is spent."),
+    "report": ("monitoring.report.command:report", "Tell attainment, budget and incidents of a period."),
+    "backtest": ("monitoring.backtest.command:backtest", "Tell what a spec would have alerted on recorded data."),
+    "backfill": ("monitoring.backfill.command:backfill", "Compute slices that were not recorded, as TSDB blocks."),
+    "event": ("monitoring.event.command:event", "Write down deploys, and list them."),
     "oncall": ("monitoring.oncall.command:oncall", "Receive alerts from Alertmanager, keep and show them."),
 }
 """Commands that are imported only when they run: name -> (module:object, help of one line)."""
@@ -68,66 +76,45 @@ def main() -> None:
 
     \b
     A day's work:
-      edit monitoring/slos/*.yaml         change or add an objective
-      python -m monitoring generate       write alerts/ and dashboards/
-      python -m monitoring check          what CI runs: is everything up to date?
+      python -m monitoring init shop          once: a project for a new service
+      edit monitoring/slos/*.yaml             change or add an objective
+      python -m monitoring explain delivery   how soon it would alert on what
+      python -m monitoring diff OLD slos      what the change does, for the pull request
+      python -m monitoring generate           write alerts/ and dashboards/
+      python -m monitoring check              what CI runs: is everything up to date?
+      python -m monitoring check FILES...     are these specs, rules, boards right?
 
-    Every mistake is told as FILE:LINE: message. Exit status: 0 all is well,
-    1 `check` found something, 2 a mistake in the command, the config or a spec.
+    Every mistake is told as FILE:LINE: message; COMMAND --help says more. Exit status:
+    0 all is well; 1 the answer is no (`check`, `diff`, `gate`, `proofs`); 2 a mistake in
+    the command, the config or a spec; 3 no answer or no data from Prometheus.
     """
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    config = click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=DEFAULT_CONFIG,
-        show_default="monitoring.yaml beside this package",
-        help="Which monitoring.yaml to read; its paths are relative to itself.",
-    )
-    environment = click.option(
-        "--env",
-        "environment",
-        default="production",
-        show_default=True,
-        help="Which of its environments to generate for.",
-    )
-    return config(environment(command))
-
-
 @main.command()
-@_options
-def generate(config_path: Path, environment: str) -> None:
+@config_and_environment
+@lenient_option
+def generate(config_path: Path, environment: str, lenient: bool) -> None:
     """Write rules, alerts, configuration and dashboards.
 
     Files that are right already are not touched. A file that an earlier run
     generated, and that no spec asks for any more, is removed; others never are.
+
+    \b
+    Examples:
+      python -m monitoring generate
+      python -m monitoring generate --config shop/monitoring.yaml --env staging
+
+    Exit status: 0 everything is written; 2 a mistake in the config or a spec, and
+    then nothing is.
     """
-    wanted = generating.plan(configuration.load(config_path, environment))
+    wanted = generating.plan(configuration.load(config_path, environment), lenient=lenient)
+    for warning in wanted.warnings:
+        click.echo(f"warning: {warning}", err=True)
     done = generating.write(wanted)
     for word, paths in (("new", done.missing), ("renewed", done.stale), ("removed", done.orphan)):
         for path in paths:
             click.echo(f"{word}: {shown(path)}")
     click.echo(f"{len(wanted.files)} files are up to date")
-
-
-@main.command()
-@_options
-def check(config_path: Path, environment: str) -> None:
-    """Tell whether everything generated is up to date and makes sense.
-
-    Rebuilds all files in memory and prints what is missing, stale or an orphan;
-    then looks at the rules and dashboards themselves. Changes nothing. Exit
-    status 1 when there is anything to tell.
-    """
-    wanted = generating.plan(configuration.load(config_path, environment))
-    found = checking.problems(wanted)
-    for line in found:
-        click.echo(line, err=True)
-    if found:
-        sys.exit(1)
-    click.echo(f"{len(wanted.files)} generated files are up to date")
 
 
 if __name__ == "__main__":

@@ -24,12 +24,30 @@ class PromqlError(MonitoringError, ValueError):
     """A query that does not parse, or is not of the form that was asked for."""
 
 
+class OpaqueError(PromqlError):
+    """A query that Prometheus understands and our own evaluation does not."""
+
+
 class BoardError(MonitoringError):
     """A dashboard that contradicts itself: a grid too wide, two panels of one key."""
 
 
+class MissingProgramError(MonitoringError):
+    """A program that a command starts is not on this machine."""
+
+
 class CannotWriteError(MonitoringError):
     """An output folder or file that cannot be read or written."""
+
+
+class PrometheusError(MonitoringError):
+    """A Prometheus that was asked and gave no answer that can be used."""
+
+    exit_status = 3
+
+
+class UnreachableError(PrometheusError):
+    """It did not answer at all, or only that it cannot now."""
 
 
 @dataclass(frozen=True)

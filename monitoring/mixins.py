@@ -20,7 +20,7 @@ from monitoring.spec.model import Slo
 
 @dataclass(frozen=True)
 class Mixin:
-    """`alerts(profile, service)` and `boards(slos, profile)`, both pure."""
+    """`alerts(profile, service)` and each of `boards`, called with the SLOs, are pure."""
 
     jobs: tuple[str, ...]
     alerts: Callable[[Profile, str], RuleFile]

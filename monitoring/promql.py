@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,13 @@ from monitoring.errors import PromqlError
 
 COUNTER_SUFFIXES = ("_total", "_count", "_bucket")
 """What the name of a series that only grows ends in; a histogram's buckets and count are counters too."""
+
+MAX_DEPTH = 1000
+"""Brackets and all operators together; the calendars of our own rules need some 600."""
+_STRINGS = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
+_BINDS = re.compile(r"[-+*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
+_STEPS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_BRACKET = re.compile(r"[][(){}]")
 
 _OPERATORS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
 
@@ -65,40 +73,46 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def parse(expr: str) -> pp.Expr:
-    """The syntax tree. Raises PromqlError with the parser's own words."""
+def parse(expr: str, max_depth: int = MAX_DEPTH) -> pp.Expr:
+    """The syntax tree. Raises PromqlError, with the parser's own words where it refuses."""
+    # The parser recurses, one level for each bracket and operator, and dies of a few thousand.
+    if len(expr) > max_depth and _depth(expr) > max_depth:
+        raise PromqlError(f"more than {max_depth} brackets and operators inside each other: {expr[:60]}…")
     try:
         return pp.parse(expr)
     except ValueError as error:
         raise PromqlError(f"{str(error).strip()} in: {expr}") from error
 
 
-def counter_selector(text: str) -> Selector:
-    """Read a query that must be one instant selector of a counter.
-
-    Raises PromqlError for functions, ranges, offsets and metrics that are no
-    counter by their name: the rules add `increase` and the window themselves.
-    """
-    tree = parse(text)
+def plain_selector(tree: pp.Expr) -> Selector | None:
+    """The selector, when an expression is nothing but one instant selector of a metric's name."""
     if not isinstance(tree, pp.VectorSelector) or tree.offset or tree.at or not tree.name:
-        raise PromqlError(
-            'expected the plain selector of one counter, such as http_requests_total{code="500"}, '
-            f"without function, range or offset; found {text!r}"
-        )
-    selector = _selector(tree)
-    if not selector.name.endswith(COUNTER_SUFFIXES):
-        raise PromqlError(
-            f"{selector.name} is no counter by its name; expected one ending in {', '.join(COUNTER_SUFFIXES)}"
-        )
-    return selector
+        return None
+    return selector_of(tree)
+
+
+def is_counter(name: str) -> bool:
+    """Whether a metric only grows, going by its name."""
+    return name.endswith(COUNTER_SUFFIXES)
 
 
 def uses(expr: str) -> list[Use]:
     """Every metric an expression reads, in the order of its text. Raises PromqlError."""
-    return list(_uses(parse(expr), None, frozenset()))
+    try:
+        return list(_uses(parse(expr), None, frozenset()))
+    except RecursionError as error:
+        raise PromqlError(f"too many brackets and operators inside each other: {expr[:60]}…") from error
 
 
-def _selector(node: Any) -> Selector:
+def _depth(expr: str) -> int:
+    """A bound of how deep the syntax tree can be: nested brackets and all operators."""
+    bare = _STRINGS.sub("", expr)
+    nested = max(itertools.accumulate(map(_STEPS.__getitem__, _BRACKET.findall(bare))), default=0)
+    return nested + len(_BINDS.findall(bare))
+
+
+def selector_of(node: Any) -> Selector:
+    """The selector that a VectorSelector of the tree is."""
     matchers = (Matcher(m.name, _OPERATORS[str(m.op).rsplit(".", 1)[-1]], m.value) for m in node.matchers.matchers)
     return Selector(node.name or "", tuple(matchers))
 
@@ -106,9 +120,9 @@ def _selector(node: Any) -> Selector:
 def _uses(node: Any, function: str | None, by: frozenset[str]) -> Iterator[Use]:
     match node:
         case pp.VectorSelector():
-            yield Use(_selector(node), function, by)
+            yield Use(selector_of(node), function, by)
         case pp.MatrixSelector():
-            yield Use(_selector(node.vector_selector), function, by)
+            yield Use(selector_of(node.vector_selector), function, by)
         case pp.Call():
             # Only a range belongs to its function: abs(x) reads x as an instant vector.
             yield from itertools.chain.from_iterable(

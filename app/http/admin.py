@@ -20,19 +20,23 @@ class Announcement(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Switches(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of faults: how much later frames leave, or that none leaves."""
+    """Body of faults: how much later frames leave, or that none leaves; whether sends or handshakes are refused."""
 
     fanout_delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
     fanout_stall: bool = False
+    refuse_sends: bool = False
+    refuse_connects: bool = False
 
 
 def blueprint(
-    config: Config, broadcast_to_all: Callable[[str], tuple[str, int]], switch_faults: Callable[[int, bool], None]
+    config: Config,
+    broadcast_to_all: Callable[[str], tuple[str, int]],
+    switch_faults: Callable[[int, bool, bool, bool], None],
 ) -> Blueprint:
     """`/test/…`; every route needs ADMIN_TOKEN.
 
     `broadcast_to_all(body)` returns the word's id and the connections of this node;
-    `switch_faults(delay_ms, stall)` raises NotFound where the switches do not exist.
+    `switch_faults(delay_ms, stall, refuse_sends, refuse_connects)` raises NotFound where the switches do not exist.
     """
     bp = Blueprint("admin", __name__, url_prefix="/test")
 
@@ -49,7 +53,7 @@ def blueprint(
     @bp.post("/faults")
     def set_faults() -> Response:
         form = body(Switches)
-        switch_faults(form.fanout_delay_ms, form.fanout_stall)
+        switch_faults(form.fanout_delay_ms, form.fanout_stall, form.refuse_sends, form.refuse_connects)
         return answer(form)
 
     return bp

@@ -24,6 +24,7 @@ from app.errors import AppError, Conflict, Forbidden, Unavailable
 from app.metrics import FANOUT_SLO_S, Metrics
 from app.protocol import wire
 from app.realtime.connection import Connection
+from app.realtime.faults import Faults
 from app.realtime.hub import Hub
 from app.realtime.outlet import Outlet, Reply
 from app.realtime.queues import take_batch
@@ -63,8 +64,9 @@ class Pending:
 class Committer:
     """One per node."""
 
-    def __init__(self, messages: Messages, hub: Hub, outlet: Outlet, metrics: Metrics) -> None:
+    def __init__(self, messages: Messages, hub: Hub, outlet: Outlet, metrics: Metrics, faults: Faults) -> None:
         self._messages = messages
+        self._faults = faults
         self._hub = hub
         self._outlet = outlet
         self._queue: Queue[Pending] = Queue(maxsize=MAX_WAITING)
@@ -84,6 +86,9 @@ class Committer:
 
     def put(self, conn: Connection, message: NewMessage) -> bool:
         """Take a send; False when too many wait. Called in read callbacks."""
+        if self._faults.refuse_sends:
+            self._outcomes["server_error"].add()
+            return False
         try:
             self._queue.put_nowait(Pending(conn, message, time.perf_counter()))
         except Full:

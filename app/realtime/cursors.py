@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 
 import gevent
@@ -18,7 +19,7 @@ import gevent
 from app import logs
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.errors import AppError
-from app.metrics import Metrics
+from app.metrics import READ_SYNC_SLO_S, Metrics
 from app.protocol import wire
 from app.realtime.outlet import Outlet
 from app.services.messages import Messages
@@ -30,7 +31,23 @@ MAX_BATCH = 5_000
 MAX_WAITING = 200_000
 """Cursors that may wait while the database is away; a device whose cursor was not taken names it when it returns."""
 
+WATCH_S = 0.5
+
 log = logs.get("cursors")
+
+
+@dataclass(slots=True, eq=False)
+class Mark:
+    """A read marker on its way to the database; times in Unix seconds.
+
+    `waiting_since` is when the first of those it stands for came, `owed` what was counted of it since it is overdue.
+    """
+
+    seq: int
+    device: DeviceId
+    told_at: float
+    waiting_since: float
+    owed: int | None = None
 
 
 class Cursors:
@@ -49,7 +66,7 @@ class Cursors:
         }
         self._receipts: dict[tuple[ConversationId, UserId], int] = {}
         self._delivered: dict[tuple[DeviceId, ConversationId], Stored] = {}
-        self._read: dict[tuple[UserId, ConversationId], tuple[int, float]] = {}
+        self._read: dict[tuple[UserId, ConversationId], Mark] = {}
 
     def delivered(self, stored: Stored) -> None:
         """A device has stored everything through a seq. Called in read callbacks."""
@@ -61,11 +78,15 @@ class Cursors:
         elif stored.seq > waiting.seq:
             self._delivered[key] = stored
 
-    def read(self, user: UserId, conv: ConversationId, seq: int, now: float) -> None:
-        """The person has read everything through `seq`. Called in read callbacks."""
+    def read(self, user: UserId, device: DeviceId, conv: ConversationId, seq: int, now: float) -> None:
+        """The person has read everything through `seq`, as `device` says. Called in read callbacks."""
         key = (user, conv)
-        if len(self._read) < MAX_WAITING or key in self._read:
-            self._read[key] = max((seq, now), self._read.get(key, (0, now)))
+        waiting = self._read.get(key)
+        if waiting is None:
+            if len(self._read) < MAX_WAITING:
+                self._read[key] = Mark(seq, device, now, now)
+        elif seq > waiting.seq:
+            self._read[key] = Mark(seq, device, now, waiting.waiting_since, waiting.owed)
 
     def run(self) -> None:
         """Write for ever; a greenlet of its own."""
@@ -77,6 +98,20 @@ class Cursors:
             if turn % DELIVERED_EVERY_TURNS == 0:
                 self._try("receipt", self._write_delivered)
                 self._tell_receipts()
+
+    def watch(self) -> None:
+        """Count overdue markers as owed to the reader's other devices, for ever; a greenlet of its own.
+
+        A database that stands still is seen while it stands, not when it moves again.
+        """
+        while True:
+            gevent.sleep(WATCH_S)
+            self._count_overdue(time.time())
+
+    def _count_overdue(self, now: float) -> None:
+        for (user, conv), mark in self._read.items():
+            if mark.owed is None and now - mark.waiting_since > READ_SYNC_SLO_S:
+                mark.owed = self._outlet.owe_read_sync(conv, user, mark.device)
 
     def _try(self, path: str, write: Callable[[], None]) -> None:
         """Write; what could not be written waits on."""
@@ -94,15 +129,19 @@ class Cursors:
     def _write_reads(self) -> None:
         while self._read:
             reads = dict(islice(self._read.items(), MAX_BATCH))
-            moved = self._messages.read([(user, conv, seq, at) for (user, conv), (seq, at) in reads.items()])
-            for person, told in reads.items():
-                if self._read.get(person) == told:
+            marks = [(user, conv, mark.seq, mark.told_at) for (user, conv), mark in reads.items()]
+            moved = self._messages.read(marks)
+            for person, mark in reads.items():
+                newer = self._read.get(person)
+                if newer is mark:
                     del self._read[person]
+                elif newer is not None:  # what it took over from this one was this one's
+                    newer.waiting_since, newer.owed = newer.told_at, None
             now = time.time()
             for user, conv, seq in moved:
-                received_at = reads[user, conv][1]
-                self._commit["read"].observe(max(0.0, now - received_at))
-                self._outlet.read_mark(conv, user, seq, received_at)
+                mark = reads[user, conv]
+                self._commit["read"].observe(max(0.0, now - mark.told_at))
+                self._outlet.read_mark(conv, user, seq, mark.told_at, mark.device, mark.owed or 0)
 
     def _write_delivered(self) -> None:
         while self._delivered:

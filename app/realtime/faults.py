@@ -1,4 +1,4 @@
-"""Fault switches for rehearsals: fan-out made slow, or stopped. They exist only in development.
+"""Fault switches for rehearsals: fan-out made slow or stopped, sends or connections refused. Only in development.
 
 What is detained keeps its order and is delivered when its time has come or the switch is
 turned off; nothing is lost, so what the alerts see is exactly a slow or stalled fan-out.
@@ -26,20 +26,23 @@ class Faults:
         self._stalled = False
         self._detained: deque[tuple[float, Callable[[], None]]] = deque()
         self._changed = Event()
-        self._gauges = {
-            "fanout_delay": metrics.gauge("messenger_fault_active", "fanout_delay"),
-            "fanout_stall": metrics.gauge("messenger_fault_active", "fanout_stall"),
-        }
+        names = ("fanout_delay", "fanout_stall", "refuse_sends", "refuse_connects")
+        self._gauges = {name: metrics.gauge("messenger_fault_active", name) for name in names}
         self.active = False
         """Whether fan-out must go through `detain`: a switch is on, or something still waits."""
+        self.refuse_sends = False
+        """Whether sends are answered as if too many waited."""
+        self.refuse_connects = False
+        """Whether handshakes are answered as if the node were full."""
 
-    def switch(self, delay_ms: int, stall: bool) -> None:
+    def switch(self, delay_ms: int, stall: bool, refuse_sends: bool = False, refuse_connects: bool = False) -> None:
         """Turn the switches; raises NotFound where they do not exist."""
         if not self._allowed:
             raise NotFound
         self._delay_s, self._stalled = delay_ms / 1000, stall
-        self._gauges["fanout_delay"].set(float(delay_ms > 0))
-        self._gauges["fanout_stall"].set(float(stall))
+        self.refuse_sends, self.refuse_connects = refuse_sends, refuse_connects
+        for gauge, on in zip(self._gauges.values(), (delay_ms > 0, stall, refuse_sends, refuse_connects), strict=True):
+            gauge.set(float(on))
         self._settle()
         self._changed.set()
 

@@ -10,6 +10,7 @@ from flask import Response
 
 from app.errors import AppError, Unauthenticated, Unavailable
 from app.metrics import Metrics
+from app.realtime.faults import Faults
 from app.realtime.session import Gatekeeper
 from app.realtime.upgrade import Begin, Upgrader
 from app.services.tokens import Tokens, WsToken
@@ -19,11 +20,18 @@ class Gateway(Upgrader):
     """The upgrade with the messenger's rules; `begin` gets the connection and the token of its URL, or None."""
 
     def __init__(
-        self, gatekeeper: Gatekeeper, tokens: Tokens, metrics: Metrics, origins: Collection[str], max_connections: int
+        self,
+        gatekeeper: Gatekeeper,
+        tokens: Tokens,
+        metrics: Metrics,
+        faults: Faults,
+        origins: Collection[str],
+        max_connections: int,
     ) -> None:
         super().__init__(gatekeeper, origins)
         self._gatekeeper = gatekeeper
         self._tokens = tokens
+        self._faults = faults
         self._max_connections = max_connections
         self._refused = metrics.counter("messenger_ws_connects_total", "refused")
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
@@ -31,7 +39,8 @@ class Gateway(Upgrader):
 
     def admit(self, environ: Mapping[str, Any]) -> tuple[WsToken | None]:
         """The token of the URL, or None. Raises Unavailable and the token's errors."""
-        if self.draining or len(self._gatekeeper.connections) >= self._max_connections:
+        full = len(self._gatekeeper.connections) >= self._max_connections
+        if self.draining or full or self._faults.refuse_connects:
             raise Unavailable("this node takes no more connections; try another")
         query = environ.get("QUERY_STRING", "")
         token = parse_qs(query).get("token") if query else None

@@ -448,16 +448,42 @@ class Hub:
         """Another database answers: what was told of read markers says nothing of its."""
         self._marks = ToldMarks()
 
-    def read_mark(self, conv: ConversationId, user: UserId, seq: int, frame: bytes, ts: float) -> bool:
-        """`user` has read through `seq`: tell everybody who hears `conv`; False when that was told before."""
+    def read_mark(
+        self,
+        conv: ConversationId,
+        user: UserId,
+        seq: int,
+        frame: bytes,
+        ts: float,
+        reader: DeviceId | None = None,
+        owed: int = 0,
+    ) -> bool:
+        """`user` has read through `seq`: tell everybody who hears `conv`; False when that was told before.
+
+        `reader` is the device that said so. Another node and the log do not name it; it is not connected here
+        then, but for a poll that comes before this node's own word. `owed`: what `owe_read_sync` counted of it.
+        """
         if not self.wanted(conv) or not self._marks.is_news(user, conv, seq):
             return False
-        if self._fanout.is_large(self.listeners(conv)):
-            # Everybody's marker to everybody would cost more than the messages.
-            self._to_listeners("read", self._by_user.get(user, ()), frame, ts, None)
-        else:
-            self.to_conversation("read", conv, frame, ts)
+        topic = self._topics[conv]
+        large = self._fanout.is_large(topic.live)
+        others = self._other_devices(conv, user, reader)
+        self._to_listeners("read_sync", others, frame, ts, None if large else topic, owed)
+        hearing = topic.live if topic.transit is None else (*topic.live, *topic.transit.joining)
+        # In a large conversation everybody's marker to everybody would cost more than the messages.
+        rest = self._by_user.get(user, ()) if large else hearing
+        self._to_listeners("read", tuple(s for s in rest if s not in others), frame, ts, None if large else topic)
         return True
+
+    def owe_read_sync(self, conv: ConversationId, user: UserId, reader: DeviceId) -> int:
+        """A marker is overdue although it is not stored yet: count what is owed to the reader's other devices here."""
+        n = len(self._other_devices(conv, user, reader))
+        self._fanout.owe("read_sync", n)
+        return n
+
+    def _other_devices(self, conv: ConversationId, user: UserId, reader: DeviceId | None) -> tuple[Session, ...]:
+        topic = self._topics.get(conv)
+        return tuple(s for s in self._by_user.get(user, ()) if s.device != reader and topic in s.topics)
 
     def to_all(self, path: str, frame: bytes, ts: float) -> int:
         """A frame to every connection of this node; returns how many there are."""

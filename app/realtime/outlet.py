@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import repeat
 
-from app.domain.ids import ConversationId, UserId
+from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Entry, Kind
 from app.protocol import wire
 from app.realtime.bus import Bus
@@ -52,11 +52,15 @@ class Outlet:
         """Everything told within the block leaves at its end, once a connection; it must not switch greenlets."""
         return self._fanout.turn()
 
-    def read_mark(self, conv: ConversationId, user: UserId, seq: int, ts: float) -> None:
-        """`user` has read through `seq`, as this node was told at `ts`."""
+    def read_mark(self, conv: ConversationId, user: UserId, seq: int, ts: float, reader: DeviceId, owed: int) -> None:
+        """`user` has read through `seq`, as `reader` told this node at `ts`; `owed` as in `Hub.read_mark`."""
         frame = wire.frame(wire.ReadMark(conv, user, seq))
-        if self._hub.read_mark(conv, user, seq, frame, ts):
+        if self._hub.read_mark(conv, user, seq, frame, ts, reader, owed):
             self._bus.publish([BusFrame("read", Audience.CONVERSATION, conv, 0, Kind.MESSAGE, user, ts, frame, seq)])
+
+    def owe_read_sync(self, conv: ConversationId, user: UserId, reader: DeviceId) -> int:
+        """A marker is overdue: what is owed of it to the reader's other devices here, from now on counted."""
+        return self._hub.owe_read_sync(conv, user, reader)
 
     def aside(
         self, path: str, conv: ConversationId, event: wire.ServerEvent, ts: float, *, but: UserId | None = None

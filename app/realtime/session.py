@@ -215,7 +215,7 @@ class Gatekeeper:
             session.conn.lively = True  # it says what it has just heard
             self._delivered(session, command.cursors)
         elif isinstance(command, wire.Read):
-            self._cursors.read(session.user, command.conv, command.seq, time.time())
+            self._cursors.read(session.user, session.device, command.conv, command.seq, time.time())
         elif isinstance(command, wire.Typing):
             self._typing(session, command.conv)
         else:

@@ -36,6 +36,10 @@ _SERVER_SETTINGS = (
 )
 
 
+class Silent(Unavailable):
+    """The server has not answered for longer than it would itself allow."""
+
+
 class Database:
     """A bounded pool. `relaxed` trades the last instants before a crash for speed
     (synchronous_commit = off): right for cursors, which clients repeat, never for messages.
@@ -49,6 +53,7 @@ class Database:
             self._free.put(None)
         self._seconds = metrics.histogram("messenger_database_query_seconds")
         self._waiting = metrics.gauge("messenger_database_pool_waiting")
+        self._connected = metrics.gauge("messenger_database_connected")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -79,9 +84,14 @@ class Database:
             with _patience():
                 yield conn
             keep = True
+            self._connected.set(1)
         except psycopg2.Error as error:
+            if conn.closed:  # a statement that was refused or took too long says that the server is there
+                self._connected.set(0)
             raise translate(error) from error
-        except AppError:
+        except AppError as error:
+            if isinstance(error, Silent):
+                self._connected.set(0)
             # A statement that commits itself may still be under way; nothing tells.
             keep = not autocommit and _rolled_back(conn)
             raise
@@ -116,6 +126,7 @@ class Database:
             raise Unavailable("the database cannot be reached") from error
         finally:
             if not connected:
+                self._connected.set(0)
                 self._free.put(None)
         return conn
 
@@ -143,7 +154,7 @@ def _lives(conn: Connection) -> bool:
 
 
 def _patience() -> gevent.Timeout:
-    return gevent.Timeout(SILENCE_S, Unavailable("the database is silent"))
+    return gevent.Timeout(SILENCE_S, Silent("the database is silent"))
 
 
 def _rolled_back(conn: Connection) -> bool:

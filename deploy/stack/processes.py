@@ -55,7 +55,8 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
     oncall = [python, "-m", "monitoring", "oncall", "--port", str(ports.oncall_port),
               "--database", str(settings.folder / "oncall.db"),
               "--token-file", str(settings.secrets / "webhook-token"),
-              "--password-file", str(settings.secrets / "oncall-password")]  # fmt: skip
+              "--password-file", str(settings.secrets / "oncall-password"),
+              "--deployments", str(settings.folder / "deployments.jsonl")]  # fmt: skip
     traffic = [python, "-m", "deploy.stack.traffic", str(demo), str(settings.traffic_per_s)]
     processes = [
         Process("oncall", oncall),

@@ -14,7 +14,7 @@ from grafanalib import core as g
 from grafanalib._gen import DashboardEncoder
 
 from monitoring.boards.grid import Place, place
-from monitoring.boards.model import Board, Panel, Query
+from monitoring.boards.model import Board, Panel, Query, Variable
 from monitoring.boards.normalise import normalise
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -47,20 +47,18 @@ def _dashboard(board: Board) -> Any:
 
 
 def _variables(board: Board) -> list[dict[str, Any]]:
-    jobs = f"label_values({board.job_metric}, job)"
-    instances = f'label_values({board.job_metric}{{job=~"$job"}}, instance)'
     source = g.Template(name="datasource", label="Data source", type="datasource", query="prometheus")
     return [
         source.to_json_data() | {"current": {"text": "Prometheus", "value": "prometheus"}},
-        _label_variable("job", "Job", jobs, [board.job], [board.job]),
-        _label_variable("instance", "Instance", instances, ["All"], ["$__all"]),
+        *map(_variable, board.variables),
     ]
 
 
-def _label_variable(name: str, label: str, query: str, text: list[str], value: list[str]) -> dict[str, Any]:
+def _variable(variable: Variable) -> dict[str, Any]:
+    query = f"label_values({variable.selector}, {variable.label})"
     template = g.Template(
-        name=name,
-        label=label,
+        name=variable.name,
+        label=variable.title,
         query=query,
         dataSource=DATASOURCE,
         multi=True,
@@ -69,7 +67,8 @@ def _label_variable(name: str, label: str, query: str, text: list[str], value: l
         refresh=_ON_TIME_RANGE_CHANGE,
     )
     raw: dict[str, Any] = template.to_json_data()
-    return raw | {"current": {"text": text, "value": value}, "definition": query}
+    current = {"text": [variable.chosen or "All"], "value": [variable.chosen or "$__all"]}
+    return raw | {"current": current, "definition": query}
 
 
 def _panel(where: Place) -> Any:

@@ -62,6 +62,17 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Variable:
+    """A choice at the top of a board: the values of `label` on the series of `selector`; None chosen is all of them."""
+
+    name: str
+    title: str
+    selector: str
+    label: str
+    chosen: str | None = None
+
+
+@dataclass(frozen=True)
 class Board:
     """A dashboard. `uid` is forever too: links and alerts point at it."""
 
@@ -70,10 +81,7 @@ class Board:
     description: str
     tags: tuple[str, ...]
     rows: tuple[Row, ...]
-    job: str
-    """The job that is chosen when the board opens."""
-    job_metric: str
-    """A metric that every target of the service has; the choices of job and instance come from it."""
+    variables: tuple[Variable, ...]
 
     def panels(self) -> Iterator[Panel]:
         """Every panel, in reading order."""

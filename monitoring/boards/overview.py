@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from monitoring.boards.model import Board, Panel, Query, Row, Step
+from monitoring.boards.model import Board, Panel, Query, Row, Step, Variable
 from monitoring.errors import BoardError
 from monitoring.maths.burn import error_budget
 from monitoring.maths.decimals import percent
@@ -41,8 +41,10 @@ def board(slos: Sequence[Slo]) -> Board:
         title="Messenger overview",
         description="Whether the messenger keeps its promises, and where its time goes.",
         tags=("messenger", "slo"),
-        job=signals.JOB,
-        job_metric=signals.CONNECTIONS.name,
+        variables=(
+            Variable("job", "Job", signals.CONNECTIONS.name, "job", signals.JOB),
+            Variable("instance", "Instance", f'{signals.CONNECTIONS.name}{{job=~"$job"}}', "instance"),
+        ),
         rows=(
             Row(6, (_budget(), _connections(), _alerts()), (12, 8, 4)),
             Row(8, (_deliveries(), _latency(fanout)), (12, 12)),
@@ -80,7 +82,7 @@ def _deliveries() -> Panel:
 
 
 def _latency(slo: Slo) -> Panel:
-    bound = slo.sli.good.value_of("le") if slo.sli.good else None
+    bound = next((le for selector in slo.selectors if (le := selector.value_of("le"))), None)
     if bound is None:
         raise BoardError(f"the board {UID} wants the good events of {slo.name} to be a bucket with a bound `le`")
     quantiles = (("p50", Decimal("0.5")), ("p95", _P95), ("p99", Decimal("0.99")))

@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_VARIABLE = re.compile(r"\$(?P<plain>\w+)|\$\{(?P<braced>\w+)(?::\w+)?\}|\[\[(?P<old>\w+)(?::\w+)?\]\]")
+# A name starts with no digit: $1 belongs to label_replace.
+_NAME = r"[A-Za-z_]\w*"
+_VARIABLE = re.compile(
+    rf"\$(?P<plain>{_NAME})|\$\{{(?P<braced>{_NAME})(?:\.\w+)?(?::\w+)?\}}|\[\[(?P<old>{_NAME})(?::\w+)?\]\]"
+)
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,13 @@ class PanelQuery:
     expr: str
 
 
-def panel_queries(board_json: Mapping[str, Any], *, rate_interval: str, job: str, instance: str) -> list[PanelQuery]:
+def panel_queries(board_json: Mapping[str, Any], *, rate_interval: str, **chosen: str) -> list[PanelQuery]:
     """Every query of a dashboard, as Grafana would send it.
 
-    `job` and `instance` are regular expressions; `rate_interval` is a Prometheus
-    duration of at least four scrapes.
+    `chosen` has a regular expression for each variable of the board; `rate_interval`
+    is a Prometheus duration of at least four scrapes.
     """
-    values = {"job": job, "instance": instance, "__rate_interval": rate_interval}
+    values = {**chosen, "__rate_interval": rate_interval}
     return [
         PanelQuery(panel["title"], target["refId"], substitute(target["expr"], values))
         for panel in all_panels(board_json)
@@ -35,9 +39,17 @@ def panel_queries(board_json: Mapping[str, Any], *, rate_interval: str, job: str
 
 def all_panels(board_json: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Every panel, those inside collapsed rows too."""
-    for panel in board_json.get("panels", ()):
-        yield panel
-        yield from all_panels(panel)
+    return (panel for _, panel in panels_at(board_json))
+
+
+def panels_at(board_json: Mapping[str, Any], pointer: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every panel with its JSON pointer; also those in rows as Grafana 4 and older wrote them."""
+    for i, row in enumerate(board_json.get("rows") or ()):
+        yield from panels_at(row, f"{pointer}/rows/{i}")
+    for i, panel in enumerate(board_json.get("panels") or ()):
+        here = f"{pointer}/panels/{i}"
+        yield here, panel
+        yield from panels_at(panel, here)
 
 
 def variables_in(text: str) -> set[str]:
@@ -45,6 +57,8 @@ def variables_in(text: str) -> set[str]:
 
     >>> sorted(variables_in('up{job=~"$job",a="${b:regex}"}[$__range]'))
     ['__range', 'b', 'job']
+    >>> variables_in('label_replace(up, "a", "$1", "b", "(.*)")')
+    set()
     """
     return {_name(found) for found in _VARIABLE.finditer(text)}
 

@@ -1,7 +1,7 @@
 """What no schema catches in a dashboard: the grid, ids, variables, thresholds, queries.
 
-`findings` takes any dashboard's JSON and returns what is wrong, each with the name of
-its rule and a JSON pointer.
+`findings` takes any dashboard's JSON, also one that was not made here, and returns
+what is wrong, each with the name of its rule and a JSON pointer.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from typing import Any
 
 from monitoring.boards.model import GRID_WIDTH
 from monitoring.boards.normalise import SCHEMA_VERSION
-from monitoring.boards.queries import all_panels, substitute, variables_in
+from monitoring.boards.queries import panels_at, substitute, variables_in
 from monitoring.errors import PromqlError
 from monitoring.promql import parse
 
 Json = Mapping[str, Any]
+
+_STAND_INS = (None, "5m", "1")
+"""What a variable may stand for, tried one after the other: its own name, a duration, a number."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,10 @@ class Finding:
 
 def findings(board: Json) -> list[Finding]:
     """Everything wrong with a dashboard; empty when it is right."""
-    return [finding for check in _CHECKS for finding in check(board)]
+    try:
+        return [finding for check in _CHECKS for finding in check(board)]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return [Finding("shape", "", f"not the shape of a dashboard: {type(error).__name__}: {error}")]
 
 
 def _schema(board: Json) -> Iterator[Finding]:
@@ -47,8 +53,11 @@ def _schema(board: Json) -> Iterator[Finding]:
 
 def _grid(board: Json) -> Iterator[Finding]:
     taken: dict[tuple[int, int], str] = {}
-    for i, panel in enumerate(board.get("panels", ())):
-        grid, pointer = panel["gridPos"], f"/panels/{i}/gridPos"
+    for i, panel in enumerate(board.get("panels") or ()):
+        grid, pointer = panel.get("gridPos"), f"/panels/{i}/gridPos"
+        if grid is None:
+            yield Finding("grid", pointer, f"{panel.get('title')!r} has no gridPos")
+            continue
         if grid["x"] < 0 or grid["x"] + grid["w"] > GRID_WIDTH:
             yield Finding("grid", pointer, f"x {grid['x']} + w {grid['w']} leaves the grid of {GRID_WIDTH}")
         cells = [
@@ -62,31 +71,32 @@ def _grid(board: Json) -> Iterator[Finding]:
 
 def _ids(board: Json) -> Iterator[Finding]:
     seen: set[object] = set()
-    for panel in all_panels(board):
+    for pointer, panel in panels_at(board):
         if panel.get("id") in seen:
-            yield Finding("panel-id", "/panels", f"two panels have the id {panel.get('id')}")
+            yield Finding("panel-id", f"{pointer}/id", f"two panels have the id {panel.get('id')}")
         seen.add(panel.get("id"))
-        refs = [target.get("refId") for target in panel.get("targets", ())]
+        # Grafana gives a name to a query that has none.
+        refs = [target["refId"] for target in _targets(panel) if target.get("refId")]
         if len(set(refs)) != len(refs):
-            yield Finding("ref-id", "/panels", f"{panel.get('title')!r} uses a refId twice: {refs}")
+            yield Finding("ref-id", f"{pointer}/targets", f"{panel.get('title')!r} uses a refId twice: {refs}")
 
 
 def _described(board: Json) -> Iterator[Finding]:
-    for panel in all_panels(board):
-        if panel.get("type") == "row":
+    for pointer, panel in panels_at(board):
+        if panel.get("type") in ("row", "text"):
             continue
         for key in ("title", "description"):
             if not panel.get(key):
-                yield Finding(key, "/panels", f"panel {panel.get('id')} has no {key}")
-        if not panel["fieldConfig"]["defaults"].get("unit"):
-            yield Finding("unit", "/panels", f"{panel.get('title')!r} has no unit")
-        if not panel.get("targets"):
-            yield Finding("targets", "/panels", f"{panel.get('title')!r} asks nothing")
+                yield Finding(key, pointer, f"panel {panel.get('id')} has no {key}")
+        if not _defaults(panel).get("unit"):
+            yield Finding("unit", pointer, f"{panel.get('title')!r} has no unit")
+        if not _targets(panel):
+            yield Finding("targets", pointer, f"{panel.get('title')!r} asks nothing")
 
 
 def _thresholds(board: Json) -> Iterator[Finding]:
-    for panel in all_panels(board):
-        steps = panel.get("fieldConfig", {}).get("defaults", {}).get("thresholds", {}).get("steps", ())
+    for pointer, panel in panels_at(board):
+        steps = (_defaults(panel).get("thresholds") or {}).get("steps") or ()
         values = [step.get("value") for step in steps]
         if not values:
             continue
@@ -94,29 +104,77 @@ def _thresholds(board: Json) -> Iterator[Finding]:
         numbers = [v for v in rest if isinstance(v, (int, float))]
         if values[0] is not None or len(numbers) != len(rest) or numbers != sorted(numbers):
             message = f"{panel.get('title')!r}: expected null, then rising numbers, found {values}"
-            yield Finding("thresholds", "/panels", message)
+            yield Finding("thresholds", f"{pointer}/fieldConfig/defaults/thresholds/steps", message)
 
 
 def _variables(board: Json) -> Iterator[Finding]:
-    defined = {variable["name"] for variable in board.get("templating", {}).get("list", ())}
-    for panel in all_panels(board):
-        texts = [target.get("expr", "") for target in panel.get("targets", ())]
-        texts += [str(panel.get("title", "")), str(panel.get("datasource", ""))]
-        for name in sorted(set().union(*map(variables_in, texts)) - defined):
-            if not name.startswith("__"):
-                yield Finding("variable", "/panels", f"{panel.get('title')!r} uses ${name}, which is not defined")
+    inputs = {one["name"] for one in board.get("__inputs") or ()}
+    defined = {variable["name"] for variable in _templating(board)} | inputs
+    for pointer, panel in panels_at(board):
+        texts = [
+            (f"{pointer}/targets/{i}/expr", str(target.get("expr") or "")) for i, target in enumerate(_targets(panel))
+        ]
+        texts += [(f"{pointer}/{key}", str(panel.get(key, ""))) for key in ("title", "datasource")]
+        told: set[str] = set()
+        for place, text in texts:
+            for name in sorted(variables_in(text) - defined - told):
+                if not name.startswith("__"):
+                    told.add(name)
+                    yield Finding("variable", place, f"{panel.get('title')!r} uses ${name}, which is not defined")
 
 
 def _promql(board: Json) -> Iterator[Finding]:
-    for panel in all_panels(board):
-        for target in panel.get("targets", ()):
-            names = variables_in(target["expr"])
-            # A range takes a duration; the other variables stand inside quoted matchers.
-            values = {name: "5m" if name.startswith("__") else name for name in names}
-            try:
-                parse(substitute(target["expr"], values))
-            except PromqlError as error:
-                yield Finding("promql", "/panels", f"{panel.get('title')!r} {target.get('refId')}: {error}")
+    for pointer, panel in panels_at(board):
+        for i, target in enumerate(_targets(panel)):
+            expr = target.get("expr")
+            if not expr or not _asks_prometheus(board, panel, target):
+                continue
+            if error := _unparsable(str(expr)):
+                message = f"{panel.get('title')!r} {target.get('refId')}: {error}"
+                yield Finding("promql", f"{pointer}/targets/{i}/expr", message)
+
+
+def _unparsable(expr: str) -> PromqlError | None:
+    """Why the query does not parse, whatever its variables stand for; None when it does."""
+    first: PromqlError | None = None
+    for stand_in in _STAND_INS:
+        # A range takes a duration; most other variables stand inside quoted matchers.
+        values = {name: "5m" if name.startswith("__") else stand_in or name for name in variables_in(expr)}
+        try:
+            parse(substitute(expr, values))
+        except PromqlError as error:
+            first = first or error
+            if not values:
+                break
+        else:
+            return None
+    return first
+
+
+def _asks_prometheus(board: Json, panel: Json, target: Json) -> bool:
+    """False when the query's data source is known to be another one; Loki and others write `expr` too."""
+    source = target.get("datasource") or panel.get("datasource") or {}
+    name = source if isinstance(source, str) else str(source.get("uid") or "")
+    kind = "" if isinstance(source, str) else str(source.get("type") or "")
+    for variable in _templating(board):
+        if not kind and variable.get("type") == "datasource" and variable["name"] in variables_in(name):
+            kind = str(variable.get("query") or "")
+    for one in board.get("__inputs") or ():
+        if not kind and one["name"] in variables_in(name):
+            kind = str(one.get("pluginId") or "")
+    return not kind or kind == "prometheus" or kind == "datasource"
+
+
+def _templating(board: Json) -> list[Json]:
+    return (board.get("templating") or {}).get("list") or []
+
+
+def _targets(panel: Json) -> list[Json]:
+    return panel.get("targets") or []
+
+
+def _defaults(panel: Json) -> Json:
+    return (panel.get("fieldConfig") or {}).get("defaults") or {}
 
 
 _CHECKS: tuple[Callable[[Json], Iterator[Finding]], ...] = (

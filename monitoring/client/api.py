@@ -33,8 +33,9 @@ class Account:
 class Api:
     """One server, addressed as `http://host:port`."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, timeout_s: float = TIMEOUT_S) -> None:
         self.base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
 
     @property
     def ws_url(self) -> str:
@@ -78,7 +79,9 @@ class Api:
         """One request; its decoded answer. Raises ApiError."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            response = requests.request(method, self.base_url + path, json=form, headers=headers, timeout=TIMEOUT_S)
+            response = requests.request(
+                method, self.base_url + path, json=form, headers=headers, timeout=self._timeout_s
+            )
         except requests.RequestException as error:
             raise ApiError(0, "unreachable", str(error)) from error
         if response.status_code >= 400:

@@ -6,7 +6,7 @@ targets are exact decimals in (0, 1); times are seconds.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from monitoring.errors import OutOfRangeError
 
@@ -96,3 +96,58 @@ def time_to_reset_s(factor: Decimal, target: Decimal, short_window_s: int, error
     if error_ratio <= threshold:
         return Decimal(0)
     return ((1 - threshold / error_ratio) * short_window_s).normalize()
+
+
+def outage_budget_s(target: Decimal, period_s: int) -> Decimal:
+    """How long a total outage may last, at steady traffic, until the budget of a period is spent.
+
+    >>> outage_budget_s(Decimal("0.999"), 30 * 86400)
+    Decimal('2592')
+    """
+    return (error_budget(target) * period_s).normalize()
+
+
+def budget_spent(target: Decimal, period_s: int, error_ratio: Decimal, lasting_s: Decimal) -> Decimal:
+    """The share of a period's budget that a failure of this size and length spends, at steady traffic.
+
+    >>> budget_spent(Decimal("0.999"), 30 * 86400, Decimal(1), Decimal("51.84"))
+    Decimal('0.02')
+    """
+    return (error_ratio * lasting_s / outage_budget_s(target, period_s)).normalize()
+
+
+def detected_above(factor: Decimal, target: Decimal, long_window_s: int, within_s: Decimal) -> Decimal | None:
+    """The error ratio that is noticed in exactly `within_s`: worse is noticed sooner, milder later or never.
+
+    None when not even a total outage is noticed in that time. Never below the
+    threshold, at and below which nothing is noticed however long it lasts.
+
+    >>> detected_above(Decimal("14.4"), Decimal("0.999"), 3600, Decimal(300))
+    Decimal('0.1728')
+    >>> detected_above(Decimal("14.4"), Decimal("0.95"), 3600, Decimal(300)) is None
+    True
+    >>> detected_above(Decimal(1), Decimal("0.95"), 120, Decimal(300))
+    Decimal('0.05')
+    """
+    threshold = error_threshold(factor, target)
+    if threshold >= 1 or threshold * long_window_s > within_s:
+        return None
+    return max(threshold, threshold * long_window_s / within_s).normalize()
+
+
+def lone_failure_limit(factor: Decimal, target: Decimal) -> int:
+    """The most requests a long window may hold for a single failure among them to lie above the threshold.
+
+    >>> lone_failure_limit(Decimal("14.4"), Decimal("0.999")), lone_failure_limit(Decimal(1), Decimal("0.999"))
+    (69, 999)
+    """
+    return int((1 / error_threshold(factor, target)).to_integral_value(ROUND_CEILING)) - 1
+
+
+def time_to_collect_s(min_bad_events: int, events_per_s: Decimal, error_ratio: Decimal) -> Decimal:
+    """How long a failure takes to make so many bad events; `events_per_s` and `error_ratio` > 0.
+
+    >>> time_to_collect_s(3, Decimal("0.1"), Decimal(1))
+    Decimal('3E+1')
+    """
+    return (min_bad_events / (events_per_s * error_ratio)).normalize()

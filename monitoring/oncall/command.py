@@ -31,12 +31,30 @@ MIN_SECRET_CHARS = 16
     type=click.Path(path_type=Path),
     help=f"Password of the user '{USER}' for the page.",
 )
-def oncall(host: str, port: int, database: Path, token_file: Path, password_file: Path) -> None:
+@click.option(
+    "--deployments",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Journal of `event deploy`, read at each scrape: /metrics then has monitoring_deploy_timestamp_seconds.",
+)
+@click.option(
+    "--maintenance",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The maintenance file of monitoring.yaml, read each time the page is shown: it says what is agreed on.",
+)
+def oncall(
+    host: str,
+    port: int,
+    database: Path,
+    token_file: Path,
+    password_file: Path,
+    deployments: Path | None,
+    maintenance: Path | None,
+) -> None:
     """Receive Alertmanager's notifications at /alertmanager, keep them, and show them at /.
 
     Runs until SIGTERM. Needs nothing but its own SQLite file.
     """
-    app = create_app(Store(database), _secret(token_file), _secret(password_file))
+    app = create_app(Store(database), _secret(token_file), _secret(password_file), deployments, maintenance)
     server = WSGIServer((host, port), app, log=None)
     for signum in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(signum, server.stop)

@@ -47,6 +47,19 @@ SELECT count(*) FROM (
 """
 
 
+def _row(receiver: str, alert: Alert, now: float) -> dict[str, object]:
+    return {
+        "received_at": now,
+        "receiver": receiver,
+        "status": alert.status,
+        "fingerprint": alert.fingerprint,
+        "starts_at": alert.starts_at,
+        "ends_at": alert.ends_at,
+        "labels": json.dumps(alert.labels, sort_keys=True),
+        "annotations": json.dumps(alert.annotations, sort_keys=True),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """An alert that began to fire or was resolved; `received_at` in Unix seconds."""
@@ -69,23 +82,10 @@ class Store:
             conn.execute(_SCHEMA)
             conn.execute(_INDEX)
 
-    def add(self, receiver: str, alerts: Sequence[Alert], now: float) -> None:
-        """Keep the alerts of one notification, all or none. Raises sqlite3.Error."""
-        rows = [
-            {
-                "received_at": now,
-                "receiver": receiver,
-                "status": alert.status,
-                "fingerprint": alert.fingerprint,
-                "starts_at": alert.starts_at,
-                "ends_at": alert.ends_at,
-                "labels": json.dumps(alert.labels, sort_keys=True),
-                "annotations": json.dumps(alert.annotations, sort_keys=True),
-            }
-            for alert in alerts
-        ]
+    def add(self, receiver: str, alerts: Sequence[Alert], now: float) -> list[Alert]:
+        """Keep the alerts of one notification, all or none; returns those that were news. Raises sqlite3.Error."""
         with self._connect() as conn:
-            conn.executemany(_INSERT, rows)
+            return [alert for alert in alerts if conn.execute(_INSERT, _row(receiver, alert, now)).rowcount]
 
     def latest(self, limit: int) -> list[Event]:
         """The newest events first. Raises sqlite3.Error."""

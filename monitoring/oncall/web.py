@@ -12,48 +12,60 @@ import secrets
 import sqlite3
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 from flask import Flask, Response, g, render_template, request
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import generate_latest
 
+from monitoring.deployments.metrics import Deployments
 from monitoring.oncall import webhook
+from monitoring.oncall.agreed import agreed_now
+from monitoring.oncall.metrics import OncallMetrics
 from monitoring.oncall.store import Store
 
 USER = "oncall"
 SHOWN = 200
 MAX_BODY_BYTES = 4 * 1024 * 1024
 WATCHDOG_RECEIVER = "watchdog"
-RESULTS = ("stored", "unauthenticated", "invalid", "store_failed")
 
 
-def create_app(store: Store, webhook_token: str, password: str) -> Flask:
-    """The application; `/alertmanager` takes notifications, `/` and `/api/events` show them."""
+def create_app(
+    store: Store,
+    webhook_token: str,
+    password: str,
+    deployments: Path | None = None,
+    maintenance: Path | None = None,
+) -> Flask:
+    """The application; `/alertmanager` takes notifications, `/` and `/api/events` show them.
+
+    With a journal of `deployments`, `/metrics` tells the last ones; with a file of
+    `maintenance`, the page says what is agreed on now, and who is not told of it.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.jinja_env.filters["utc"] = _utc
-    registry = CollectorRegistry()
-    received = Counter("oncall_notifications", "Webhook calls by result.", ["result"], registry=registry)
-    for result in RESULTS:
-        received.labels(result)
-    Gauge("oncall_alerts_firing", "Alerts whose last word was firing.", registry=registry).set_function(
-        lambda: store.open_count(WATCHDOG_RECEIVER)
-    )
+    numbers = OncallMetrics(lambda: store.open_count(WATCHDOG_RECEIVER))
+    if deployments:
+        numbers.registry.register(Deployments(deployments))
 
     @app.post("/alertmanager")
     def take() -> Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not _same(token, webhook_token):
-            return _said(received, "unauthenticated", 401)
+            return _said(numbers, "unauthenticated", 401)
         try:
             notification = webhook.decode(request.get_data())
         except msgspec.DecodeError as error:
-            return _said(received, "invalid", 400, str(error))
+            return _said(numbers, "invalid", 400, str(error))
         try:
-            store.add(notification.receiver, notification.alerts, time.time())
+            now = time.time()
+            new = store.add(notification.receiver, notification.alerts, now)
         except sqlite3.Error as error:
-            return _said(received, "store_failed", 503, str(error))
-        return _said(received, "stored", 200)
+            return _said(numbers, "store_failed", 503, str(error))
+        if notification.receiver != WATCHDOG_RECEIVER:
+            numbers.received(notification, new, now)
+        return _said(numbers, "stored", 200)
 
     @app.get("/")
     def page() -> Response:
@@ -61,7 +73,13 @@ def create_app(store: Store, webhook_token: str, password: str) -> Flask:
             return _ask_for_password()
         g.nonce = secrets.token_urlsafe(16)
         open_count = store.open_count(WATCHDOG_RECEIVER)
-        html = render_template("events.html", events=_shown(store), open_count=open_count, nonce=g.nonce)
+        html = render_template(
+            "events.html",
+            events=_shown(store),
+            open_count=open_count,
+            agreed=agreed_now(maintenance, datetime.now(UTC)),
+            nonce=g.nonce,
+        )
         policy = f"default-src 'none'; style-src 'nonce-{g.nonce}'; frame-ancestors 'none'"
         return Response(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"})
 
@@ -78,7 +96,7 @@ def create_app(store: Store, webhook_token: str, password: str) -> Flask:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        return Response(generate_latest(registry), mimetype="text/plain")
+        return Response(generate_latest(numbers.registry), mimetype="text/plain")
 
     return app
 
@@ -87,8 +105,8 @@ def _shown(store: Store) -> list[object]:
     return [event for event in store.latest(SHOWN) if event.receiver != WATCHDOG_RECEIVER]
 
 
-def _said(received: Counter, result: str, status: int, message: str = "") -> Response:
-    received.labels(result).inc()
+def _said(numbers: OncallMetrics, result: str, status: int, message: str = "") -> Response:
+    numbers.said(result)
     return Response(msgspec.json.encode({"result": result, "message": message}), status, mimetype="application/json")
 
 

@@ -1,4 +1,4 @@
-"""The two people a prober is: made on first use, kept in a file only its owner may read."""
+"""The people a prober is: made on first use, kept in a file only its owner may read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from monitoring.errors import ConfigError, Mistake
 
 
 class ProbeAccounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Names and the common password of the sender and the receiver."""
+    """Names and the common password of the prober's people."""
 
     sender: str
     receiver: str
     password: str
+
+    @property
+    def connector(self) -> str:
+        """Who connects afresh each time: a person of its own, in no conversation."""
+        return f"{self.sender}-connects"
 
 
 def load_or_create(path: Path) -> ProbeAccounts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ from prometheus_client import start_http_server
 from monitoring.client.api import Api
 from monitoring.probes.accounts import load_or_create
 from monitoring.probes.canary import CanaryProbe
+from monitoring.probes.connects import CertificateProbe, ConnectProbe
 from monitoring.probes.metrics import ProbeMetrics
 
-CONCURRENT_RUNS = 4
+CONCURRENT_RUNS = 3
+"""Of one kind of probe: as many as are under way when each takes to its deadline, at the shortest interval."""
+THREADS = 2 * CONCURRENT_RUNS + 2
 MISSED_AFTER_S = 2
 SETTLE_EVERY_S = 1
+CERTIFICATE_EVERY_S = 60
 
 
 @click.command()
@@ -33,22 +38,36 @@ SETTLE_EVERY_S = 1
 @click.option("--state", required=True, type=click.Path(path_type=Path, dir_okay=False),
               help="File that keeps the probe accounts; made on first use, mode 600.")  # fmt: skip
 @click.option(
-    "--interval", default=5.0, show_default=True, type=click.FloatRange(2.0), help="Seconds between canaries."
+    "--interval",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(2.0),
+    help="Seconds between canaries, and between connects.",
 )
 @click.option("--metrics-host", default="127.0.0.1", show_default=True, help="Address of /metrics.")
 @click.option(
     "--metrics-port", default=9096, show_default=True, type=click.IntRange(1, 65535), help="Port of /metrics."
 )
 def probe(url: str, state: Path, interval: float, metrics_host: str, metrics_port: int) -> None:
-    """Send canary messages from one account to another and measure what becomes of them.
+    """Send canary messages from one account to another, connect afresh beside that, and measure what becomes of it.
 
     Runs until SIGTERM. Each canary ends as delivered, late, lost or send_failed; duplicates,
-    reordering and corruption are counted beside that.
+    reordering and corruption are counted beside that. Each connect is ok or failed, with the reason.
+    Over https the end of the messenger's certificate is told, too.
     """
-    metrics = ProbeMetrics()
-    canary = CanaryProbe(Api(url), load_or_create(state), metrics)
+    tls = url.startswith("https:")
+    metrics = ProbeMetrics(tls=tls)
+    api, accounts = Api(url), load_or_create(state)
+    canary = CanaryProbe(api, accounts, metrics)
+    connects = ConnectProbe(api, accounts.connector, accounts.password, metrics)
     start_http_server(metrics_port, metrics_host, metrics.registry)
-    scheduler = _schedule(canary, metrics, interval)
+    scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(THREADS)}, timezone=UTC)
+    _schedule(scheduler, {"canary": canary.run, "connect": connects.run}, metrics, interval)
+    scheduler.add_job(canary.settle, "interval", seconds=SETTLE_EVERY_S, id="settle", coalesce=True)
+    if tls:
+        certificate = CertificateProbe(url, metrics.certificate_expiry.set)
+        now = datetime.now(UTC)
+        scheduler.add_job(certificate.run, "interval", seconds=CERTIFICATE_EVERY_S, next_run_time=now, coalesce=True)
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
@@ -58,28 +77,36 @@ def probe(url: str, state: Path, interval: float, metrics_host: str, metrics_por
     canary.stop()
 
 
-def _schedule(canary: CanaryProbe, metrics: ProbeMetrics, interval_s: float) -> BackgroundScheduler:
-    scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(CONCURRENT_RUNS)}, timezone=UTC)
+def _schedule(
+    scheduler: BackgroundScheduler,
+    probes: dict[str, Callable[[datetime], None]],
+    metrics: ProbeMetrics,
+    interval_s: float,
+) -> None:
+    """Each probe once an interval; it is told when the schedule wanted it to start."""
     first = datetime.now(UTC) + timedelta(seconds=1)
 
     def missed(event: Any) -> None:
-        if event.job_id == "canary":
+        if event.job_id in probes:
             metrics.skipped.inc()
 
+    def start(run: Callable[[datetime], None]) -> None:
+        run(intended_time(first, interval_s, datetime.now(UTC)))
+
     scheduler.add_listener(missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
-    scheduler.add_job(
-        lambda: canary.run(intended_time(first, interval_s, datetime.now(UTC))),
-        "interval",
-        seconds=interval_s,
-        id="canary",
-        start_date=first,
-        max_instances=CONCURRENT_RUNS - 1,
-        # Below the interval, so that a run's intended time is the last beat of the schedule.
-        misfire_grace_time=max(1, int(min(MISSED_AFTER_S, interval_s - 1))),
-        coalesce=False,
-    )
-    scheduler.add_job(canary.settle, "interval", seconds=SETTLE_EVERY_S, id="settle", coalesce=True)
-    return scheduler
+    for name, run in probes.items():
+        scheduler.add_job(
+            start,
+            "interval",
+            args=(run,),
+            seconds=interval_s,
+            id=name,
+            start_date=first,
+            max_instances=CONCURRENT_RUNS,
+            # Below the interval, so that a run's intended time is the last beat of the schedule.
+            misfire_grace_time=max(1, int(min(MISSED_AFTER_S, interval_s - 1))),
+            coalesce=False,
+        )
 
 
 def intended_time(first: datetime, interval_s: float, now: datetime) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from monitoring.maths.durations import Duration
@@ -63,6 +64,11 @@ class RuleFile:
     name: str
     source: str
     groups: tuple[Group, ...]
+
+    @property
+    def source_name(self) -> str:
+        """The source without its folder, so that the text is the same wherever the project lies."""
+        return PurePath(self.source).name
 
     def to_yaml(self) -> dict[str, Any]:
         """As Prometheus reads it."""

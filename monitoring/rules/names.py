@@ -12,13 +12,21 @@ from monitoring.promql import Matcher, Selector
 OBJECTIVE = "slo:objective:ratio"
 SLICE_ERRORS = "slo:errors:slice_increase"
 SLICE_EVENTS = "slo:events:slice_increase"
+SLICE_PHASE = "slo:slice_phase:seconds"
 PERIOD_RATIO = "slo:errors:ratio_period"
+PERIOD_RATIO_UNADJUSTED = "slo:errors:ratio_period_unadjusted"
 BUDGET_REMAINING = "slo:error_budget_remaining:ratio"
+SAMPLE = "slo:errors:sample"
+SURPLUS = "slo:surplus:slice_increase"
+MAINTENANCE = "slo:maintenance:active"
+PERIOD_START = "slo:period_start:timestamp_seconds"
+PERIOD_START_GUESS = "slo:period_start:guess_seconds"
+UTC_OFFSET = "slo:utc_offset:seconds"
 
 
-def errors_increase(window: Duration) -> str:
-    """Bad events over a window."""
-    return f"slo:errors:increase{window}"
+def events_increase(window: Duration) -> str:
+    """All events over a window."""
+    return f"slo:events:increase{window}"
 
 
 def errors_ratio(window: Duration) -> str:
@@ -29,3 +37,13 @@ def errors_ratio(window: Duration) -> str:
 def of(name: str, slo_id: str) -> str:
     """The selector of one SLO's recorded series."""
     return str(Selector(name, (Matcher("slo_id", "=", slo_id),)))
+
+
+def just(name: str, slo_id: str) -> str:
+    """The same, only where it was recorded at this very evaluation, for rules later in the same group.
+
+    After a restart of Prometheus a selector finds what was recorded before it, up to five minutes
+    ago: the old total beside good events that are not there yet would be an outage.
+    """
+    selector = of(name, slo_id)
+    return f"{selector} and timestamp({selector}) == time()"

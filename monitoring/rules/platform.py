@@ -1,28 +1,248 @@
 """Alerts beside the SLOs: the dead man's switch, and what breaks a messenger directly.
 
-`watchdog` belongs to every stack; `messenger` is the messenger's own set.
+`watchdog` belongs to every stack; `messenger` is the messenger's own set, a table of `Direct`. An SLO says that
+people are hurt, these say why, or that they soon will be. So most are tickets: a page of the SLO comes when it hurts.
+A page is what hurts at once, or what must not wait for the morning.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from monitoring.maths.decimals import plain
 from monitoring.maths.durations import Duration
 from monitoring.promql import Matcher
 from monitoring.rules.model import Alert, Group, RuleFile
 from monitoring.rules.profile import Profile
-from monitoring.rules.tiers import Severity
 from monitoring.signals import messenger as signals
 from monitoring.signals.kinds import Scope
+from monitoring.spec.model import Severity
+
+_SHORT_HOLD = Duration.parse("30s")
+"""Two scrapes in production: one that failed tells nothing."""
+_LONG_HOLD = Duration.parse("1m")
+_WINDOW = Duration.parse("5m")
 
 _NODES = Scope((Matcher("job", "=", signals.JOB),))
 _PROBES = Scope((Matcher("job", "=", signals.PROBE_JOB),))
-_HOLD = Duration.parse("30s")
-_LOSS_WINDOW = Duration.parse("5m")
+_PER_NODE = ("job", "instance")
+
 _PROBE_SILENCE_S = 60
 _LOG_LAG_LIMIT_S = 10
+"""As in the node's own readiness."""
+_LOOP_LAG_LIMIT_S = Decimal("0.25")
+"""What a delivery may take: a loop that comes late by so much breaks the fan-out objective alone."""
+_DESCRIPTORS_LOW, _DESCRIPTORS_OUT = Decimal("0.8"), Decimal("0.95")
+_FEW = 10
+"""So many events in the window are noise, whatever share they are."""
+_LOST_SHARE = Decimal("0.01")
+_SLOW_SHARE = Decimal("0.01")
+_SKEW_SHARE = Decimal("0.1")
+"""Between machines of one room a frame takes about as long as their clocks differ, so some are always negative."""
+_STORM_SHARE = Decimal("0.5")
+_STORM_CONNECTS = 200
+"""More than a probe makes in the window."""
+_DAY_S = 86_400
+_CERTIFICATE_SOON_S, _CERTIFICATE_NOW_S = 21 * _DAY_S, 3 * _DAY_S
+"""An automatic renewal is a week late at 21 days; at three, people are about to be locked out."""
+
+
+@dataclass(frozen=True)
+class Direct:
+    """One alert. `expr` gets scopes of the nodes and of the probes whose range is the window on the profile's scale."""
+
+    name: str
+    severity: Severity
+    runbook: str
+    expr: Callable[[Scope, Scope], str]
+    summary: str
+    description: str
+    hold: Duration | None = None
+
+
+def _node_down(nodes: Scope, _probes: Scope) -> str:
+    return f"{signals.UP.value(nodes)} == 0"
+
+
+def _log_lag(nodes: Scope, _probes: Scope) -> str:
+    away = f"{signals.DATABASE_CONNECTED.value(nodes)} == 0"
+    return f"{signals.LOG_LAG.value(nodes)} > {_LOG_LAG_LIMIT_S}\nunless on (job, instance)\n{away}"
+
+
+def _database_disconnected(nodes: Scope, _probes: Scope) -> str:
+    return f"{signals.DATABASE_CONNECTED.value(nodes)} == 0"
+
+
+def _pool_exhausted(nodes: Scope, _probes: Scope) -> str:
+    return f"{signals.POOL_WAITING.value(nodes)} > 0"
+
+
+def _bus_disconnected(nodes: Scope, _probes: Scope) -> str:
+    return f"{signals.BUS_CONNECTED.value(nodes)} == 0"
+
+
+def _bus_losses(nodes: Scope, _probes: Scope) -> str:
+    message = {"path": "message"}
+    recovered = signals.FANOUT_RECOVERED.increase(nodes, _PER_NODE, message)
+    heard = signals.FANOUT_STAGE.events(nodes, _PER_NODE, message | {"stage": "relay"})
+    share = f"{plain(_LOST_SHARE)} * ({recovered} + {heard} + {signals.COMMITTED.total(nodes, _PER_NODE)})"
+    connected = f"{signals.BUS_CONNECTED.value(nodes)} == 1"  # else BusDisconnected has said so
+    return f"{recovered} > {_FEW}\nand\n{recovered} > {share}\nand on (job, instance)\n{connected}"
+
+
+def _clock_skew(nodes: Scope, _probes: Scope) -> str:
+    early = signals.CLOCK_SKEW.increase(nodes, _PER_NODE)
+    heard = signals.FANOUT_STAGE.events(nodes, _PER_NODE, {"stage": "relay"})
+    return f"{early} > {_FEW}\nand\n{early} > {plain(_SKEW_SHARE)} * {heard}"
+
+
+def _loop_lag(nodes: Scope, _probes: Scope) -> str:
+    return f"{signals.LOOP_LAG.quantile(Decimal('0.99'), nodes, _PER_NODE)} > {plain(_LOOP_LAG_LIMIT_S)}"
+
+
+def _descriptors(limit: Decimal, below: Decimal | None = None) -> Callable[[Scope, Scope], str]:
+    def expr(nodes: Scope, _probes: Scope) -> str:
+        used = f"{signals.OPEN_DESCRIPTORS.value(nodes)} / {signals.MAX_DESCRIPTORS.value(nodes)}"
+        return f"{used} > {plain(limit)}" + (f" <= {plain(below)}" if below else "")
+
+    return expr
+
+
+def _slow_consumers(nodes: Scope, _probes: Scope) -> str:
+    slow = signals.CLOSES.increase(nodes, _PER_NODE, {"code": "4008"})
+    connected = signals.CONNECTIONS.sum(nodes, _PER_NODE)
+    return f"{slow} > {_FEW}\nand\n{slow} > {plain(_SLOW_SHARE)} * {connected}"
+
+
+def _reconnect_storm(nodes: Scope, _probes: Scope) -> str:
+    # Over all nodes: people who move from one to another are a storm as well, and no node alone has half of them.
+    connects = signals.CONNECTS.increase(nodes, ("job",), {"result": "accepted"})
+    connected = signals.CONNECTIONS.sum(nodes, ("job",))
+    return f"{connects} > {_STORM_CONNECTS}\nand\n{connects} > {plain(_STORM_SHARE)} * {connected}"
+
+
+def _certificate(left_s: int, above_s: int | None = None) -> Callable[[Scope, Scope], str]:
+    def expr(_nodes: Scope, probes: Scope) -> str:
+        left = f"{signals.PROBE_CERTIFICATE_EXPIRY.value(probes)} - time()"
+        return f"{left} < {left_s}" + (f" >= {above_s}" if above_s else "")
+
+    return expr
+
+
+def _probe_absent(_nodes: Scope, probes: Scope) -> str:
+    heartbeat = signals.PROBE_HEARTBEAT.value(probes)
+    return f"absent({heartbeat})\nor\ntime() - {heartbeat} > {_PROBE_SILENCE_S}"
+
+
+def _canary_lost(_nodes: Scope, probes: Scope) -> str:
+    return f"{signals.PROBE_CANARIES.increase(probes, _PER_NODE, {'outcome': 'lost'})} > 0"
+
+
+_NODE = "{{ $labels.instance }}"
+_COUNT = '{{ printf "%.0f" $value }}'
+_LEFT = "{{ $value | humanizeDuration }}"
+
+MESSENGER = (
+    Direct(
+        "NodeDown", "page", "node-down", _node_down,
+        "A messenger node cannot be scraped",
+        f"{_NODE} has not answered Prometheus; its people reconnect to the other nodes.",
+        _SHORT_HOLD,
+    ),
+    Direct(
+        "DatabaseDisconnected", "page", "database-disconnected", _database_disconnected,
+        "A node does not reach PostgreSQL",
+        f"{_NODE} gets no answer from PostgreSQL: nobody can sign in or send there.",
+        _SHORT_HOLD,
+    ),
+    Direct(
+        "LogLag", "page", "log-lag", _log_lag,
+        "A node no longer reads the log of commits",
+        f"{_NODE} read the log to its end {_LEFT} ago; what the bus loses now is not made good.",
+        _SHORT_HOLD,
+    ),
+    Direct(
+        "DatabasePoolExhausted", "ticket", "database-pool-exhausted", _pool_exhausted,
+        "Calls wait for a database connection",
+        f"{_COUNT} calls of {_NODE} wait for a connection, and some did at every look for a minute.",
+        _LONG_HOLD,
+    ),
+    Direct(
+        "BusDisconnected", "ticket", "bus-disconnected", _bus_disconnected,
+        "A node does not hear the other nodes",
+        f"{_NODE} has lost Redis; messages between nodes now wait for the log of commits.",
+        _SHORT_HOLD,
+    ),
+    Direct(
+        "BusLosses", "ticket", "bus-losses", _bus_losses,
+        "The bus loses messages",
+        f"{_COUNT} messages came to {_NODE} by the log of commits, up to a fifth of a second late, because the bus "
+        "had not brought them, although it is connected.",
+    ),
+    Direct(
+        "ClockSkew", "ticket", "clock-skew", _clock_skew,
+        "The nodes' clocks differ",
+        f"{_COUNT} events came to {_NODE} before they were sent: latencies between nodes are not what they seem.",
+    ),
+    Direct(
+        "LoopLag", "ticket", "loop-lag", _loop_lag,
+        "A node's event loop comes late",
+        f"One in a hundred turns of the loop of {_NODE} is later than {_LEFT}: everything there waits for it.",
+        _LONG_HOLD,
+    ),
+    Direct(
+        "DescriptorsLow", "ticket", "descriptors", _descriptors(_DESCRIPTORS_LOW, _DESCRIPTORS_OUT),
+        "A node's descriptors run low",
+        f"{_NODE} has {{{{ $value | humanizePercentage }}}} of its descriptors open; each connection needs one.",
+        _LONG_HOLD,
+    ),
+    Direct(
+        "DescriptorsExhausted", "page", "descriptors", _descriptors(_DESCRIPTORS_OUT),
+        "A node is about to refuse everybody",
+        f"{_NODE} has {{{{ $value | humanizePercentage }}}} of its descriptors open; at the limit it takes neither "
+        "people nor scrapes.",
+        _SHORT_HOLD,
+    ),
+    Direct(
+        "SlowConsumers", "ticket", "slow-consumers", _slow_consumers,
+        "Many devices read too slowly",
+        f"{_NODE} has closed {_COUNT} connections with 4008 because they took nothing for 10 s or let 1 MiB wait.",
+    ),
+    Direct(
+        "ReconnectStorm", "ticket", "reconnect-storm", _reconnect_storm,
+        "People reconnect again and again",
+        f"{_COUNT} connections were made within five minutes, more than half of those that are open.",
+    ),
+    Direct(
+        "CertificateExpiresSoon", "ticket", "certificate", _certificate(_CERTIFICATE_SOON_S, _CERTIFICATE_NOW_S),
+        "The messenger's certificate was not renewed",
+        f"The certificate that {_NODE} was shown ends in {_LEFT}.",
+    ),
+    Direct(
+        "CertificateExpires", "page", "certificate", _certificate(_CERTIFICATE_NOW_S),
+        "The messenger's certificate ends",
+        f"The certificate that {_NODE} was shown ends in {_LEFT}; then nobody can connect.",
+    ),
+    Direct(
+        "ProbeAbsent", "page", "probe-absent", _probe_absent,
+        "Nobody checks the messenger from outside",
+        "The probe has not run for a minute; an outage that the messenger itself cannot see would go unnoticed.",
+        _SHORT_HOLD,
+    ),
+    Direct(
+        "ProbeCanaryLost", "page", "probe-canary-lost", _canary_lost,
+        "A canary message was lost",
+        f"{_COUNT} canary messages from {_NODE} never arrived. A confirmed loss breaks the promise, however much "
+        "budget is left.",
+    ),
+)  # fmt: skip
+"""The messenger's own alerts. docs/runbooks has a page for each that gives the reasons of its threshold."""
 
 
 def watchdog(profile: Profile, service: str) -> RuleFile:
-    """One alert that always fires: whoever hears it no longer knows that alerting is broken."""
+    """Fires always; whoever hears it pages when it falls silent, because then alerting is broken."""
     alert = Alert(
         alert="Watchdog",
         expr="vector(1)",
@@ -38,74 +258,21 @@ def watchdog(profile: Profile, service: str) -> RuleFile:
 
 def messenger(profile: Profile, service: str) -> RuleFile:
     """What makes a messenger stop, seen before the budget notices."""
-    alerts = (
-        _alert(
-            profile, service, "NodeDown", "page", "node-down",
-            f"{signals.UP.value(_NODES)} == 0",
-            "A messenger node cannot be scraped",
-            "{{ $labels.instance }} has not answered Prometheus; its people reconnect to the other nodes.",
-            _HOLD,
-        ),
-        _alert(
-            profile, service, "LogLag", "page", "log-lag",
-            f"{signals.LOG_LAG.value(_NODES)} > {_LOG_LAG_LIMIT_S}",
-            "A node no longer reads the log of commits",
-            "{{ $labels.instance }} read the log to its end {{ $value | humanizeDuration }} ago; "
-            "what the bus loses now is not made good.",
-            _HOLD,
-        ),
-        _alert(
-            profile, service, "BusDisconnected", "ticket", "bus-disconnected",
-            f"{signals.BUS_CONNECTED.value(_NODES)} == 0",
-            "A node does not hear the other nodes",
-            "{{ $labels.instance }} has lost Redis; messages between nodes now wait for the log of commits.",
-            _HOLD,
-        ),
-        _alert(
-            profile, service, "ProbeAbsent", "page", "probe-absent",
-            f"absent({signals.PROBE_HEARTBEAT.value(_PROBES)})\n"
-            f"or\ntime() - {signals.PROBE_HEARTBEAT.value(_PROBES)} > {_PROBE_SILENCE_S}",
-            "Nobody checks the messenger from outside",
-            "The probe has not run for a minute; an outage that the messenger itself cannot see would go unnoticed.",
-            _HOLD,
-        ),
-        _alert(
-            profile, service, "ProbeCanaryLost", "page", "probe-canary-lost",
-            f"{_lost(profile)} > 0",
-            "A canary message was lost",
-            "{{ printf \"%.0f\" $value }} canary messages from {{ $labels.instance }} never arrived. A confirmed loss "
-            "breaks the promise, however much budget is left.",
-            None,
-        ),
-    )  # fmt: skip
+    alerts = tuple(_alert(direct, profile, service) for direct in MESSENGER)
     return RuleFile("messenger", "the messenger mixin", (Group("messenger", profile.evaluation_interval, alerts),))
 
 
-def _lost(profile: Profile) -> str:
-    scope = Scope(_PROBES.matchers, str(profile.window(_LOSS_WINDOW)))
-    return signals.PROBE_CANARIES.increase(scope, by=("job", "instance"), where={"outcome": "lost"})
-
-
-def _alert(
-    profile: Profile,
-    service: str,
-    name: str,
-    severity: Severity,
-    runbook: str,
-    expr: str,
-    summary: str,
-    description: str,
-    hold: Duration | None,
-) -> Alert:
+def _alert(direct: Direct, profile: Profile, service: str) -> Alert:
+    window = str(profile.window(_WINDOW))
     return Alert(
-        alert=name,
-        expr=expr,
-        labels={"service": service, "severity": severity, "kind": "platform"},
+        alert=direct.name,
+        expr=direct.expr(Scope(_NODES.matchers, window), Scope(_PROBES.matchers, window)),
+        labels={"service": service, "severity": direct.severity, "kind": "platform"},
         annotations={
-            "summary": summary,
-            "description": description,
-            "runbook_url": profile.runbook(runbook),
+            "summary": direct.summary,
+            "description": direct.description,
+            "runbook_url": profile.runbook(direct.runbook),
             "dashboard_url": profile.dashboard("messenger-overview"),
         },
-        hold=profile.hold(hold) if hold else None,
+        hold=profile.hold(direct.hold) if direct.hold else None,
     )

@@ -95,3 +95,11 @@ class Histogram(Signal):
     def event_rate(self, scope: Scope, by: Iterable[str] = (), where: Mapping[str, str] = _EVERYWHERE) -> str:
         """Observations per second."""
         return f"sum{self._by(by)}(rate({self._select(scope, where, '_count')}[{scope.range}]))"
+
+    def events(self, scope: Scope, by: Iterable[str] = (), where: Mapping[str, str] = _EVERYWHERE) -> str:
+        """How many observations there were over the scope's range."""
+        return f"sum{self._by(by)}(increase({self._select(scope, where, '_count')}[{scope.range}]))"
+
+    def total(self, scope: Scope, by: Iterable[str] = (), where: Mapping[str, str] = _EVERYWHERE) -> str:
+        """What was observed over the scope's range, added up."""
+        return f"sum{self._by(by)}(increase({self._select(scope, where, '_sum')}[{scope.range}]))"

@@ -15,15 +15,36 @@ PROBE_JOB = "messenger-probe"
 """The scrape job of the probes."""
 
 _PATHS = (
-    "message", "receipt", "read", "typing", "presence", "device", "keys", "to_device", "call", "broadcast", "catch_up",
+    "message", "receipt", "read", "read_sync", "typing", "presence", "device", "keys", "to_device", "call", "broadcast",
+    "catch_up",
 )  # fmt: skip
+_STAGES = ("validate", "commit", "publish", "relay", "write")
 
 UP = Gauge("up", "1 while Prometheus can scrape the target")
 CONNECTIONS = Gauge("ws_connections_active", "WebSocket connections open on a node")
+CONNECTS = Counter(
+    "messenger_ws_connects_total",
+    "Handshakes and sign-ins",
+    labels={"result": ("accepted", "refused", "unauthenticated")},
+)
+CLOSES = Counter(
+    "messenger_ws_closes_total",
+    "Connections closed",
+    labels={"code": ("1000", "1001", "1002", "1003", "1006", "1007", "1008", "1009", "1011", "1012", "1013",
+                     "4008", "4401", "4402", "4408", "4409", "other")},
+)  # fmt: skip
 FANOUT_OWED = Counter("messenger_fanout_owed_total", "Deliveries owed", labels={"path": _PATHS})
 FANOUT_LATENCY = Histogram(
     "messenger_fanout_latency_seconds", "From receiving an event to the recipient's socket", "s", {"path": _PATHS}
 )
+FANOUT_STAGE = Histogram(
+    "messenger_fanout_stage_seconds", "Stretches of a fan-out", "s", {"path": _PATHS, "stage": _STAGES}
+)
+FANOUT_RECOVERED = Counter(
+    "messenger_fanout_recovered_total", "Events the log brought because the bus had not", labels={"path": _PATHS}
+)
+CLOCK_SKEW = Counter("messenger_fanout_clock_skew_total", "Events that came before they were sent, by the clocks")
+COMMITTED = Histogram("messenger_send_batch_rows", "Messages in one commit")
 DELIVERIES_SETTLED = Counter("messenger_deliveries_settled_total", "Owed deliveries whose 30 s are over")
 DELIVERIES_CONFIRMED = Counter("messenger_deliveries_confirmed_total", "Settled deliveries the device acknowledged")
 REQUESTS = Counter(
@@ -32,6 +53,8 @@ REQUESTS = Counter(
     labels={"transport": ("http", "ws"), "outcome": ("ok", "client_error", "server_error")},
 )
 DATABASE_TIME = Histogram("messenger_database_query_seconds", "One database call, waiting included", "s")
+DATABASE_CONNECTED = Gauge("messenger_database_connected", "1 while the database answers a node")
+POOL_WAITING = Gauge("messenger_database_pool_waiting", "Greenlets that wait for a database connection")
 REDIS_TIME = Histogram("messenger_redis_command_seconds", "One Redis publish", "s")
 LOOP_LAG = Histogram("messenger_loop_lag_seconds", "How late the event loop came back to a timer", "s")
 GC_PAUSE = Histogram("messenger_gc_pause_seconds", "One garbage collection", "s")
@@ -39,6 +62,8 @@ BUS_CONNECTED = Gauge("messenger_bus_connected", "1 while the node hears the oth
 LOG_LAG = Gauge("messenger_log_lag_seconds", "Time since the log of commits was read to its end", "s")
 CPU = Counter("process_cpu_seconds_total", "CPU time of the process")
 MEMORY = Gauge("process_resident_memory_bytes", "Memory of the process", "bytes")
+OPEN_DESCRIPTORS = Gauge("process_open_fds", "Descriptors the process has open")
+MAX_DESCRIPTORS = Gauge("process_max_fds", "Descriptors it may have")
 
 PROBE_CANARIES = Counter(
     "messenger_probe_canaries_total",
@@ -46,4 +71,7 @@ PROBE_CANARIES = Counter(
     labels={"outcome": ("delivered", "late", "lost", "duplicate", "reordered", "corrupted", "send_failed")},
 )
 PROBE_LATENCY = Histogram("messenger_probe_latency_seconds", "From intended send to arrival at the other client", "s")
+PROBE_CERTIFICATE_EXPIRY = Gauge(
+    "messenger_probe_certificate_expiry_timestamp_seconds", "When the certificate ends, Unix time"
+)
 PROBE_HEARTBEAT = Gauge("messenger_probe_heartbeat_timestamp_seconds", "When the probe last ran, Unix time")

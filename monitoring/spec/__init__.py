@@ -1,1 +1,1 @@
-"""SLO specs: OpenSLO v1 files in, plain values out."""
+"""SLO specs: files of OpenSLO and sloth in, plain values out."""

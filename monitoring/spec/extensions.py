@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from monitoring.errors import OutOfRangeError
 from monitoring.maths.durations import Duration
+from monitoring.spec.model import NoTraffic
+from monitoring.yamltree import unknown
 
 PREFIX = "monitoring/"
+NATIVE_HISTOGRAM = f"{PREFIX}native-histogram"
+"""The one key that an SLI may have too."""
 DEFAULT_MIN_BAD_EVENTS = 3
 
 TIER_NAMES = ("page-quick", "page-slow", "ticket-quick", "ticket-slow")
@@ -27,8 +31,10 @@ class Extensions:
     runbook: str | None = None
     dashboard: str | None = None
     threshold_window: Duration | None = None
-    min_bad_events: int = DEFAULT_MIN_BAD_EVENTS
+    min_bad_events: int | None = None
     disabled_tiers: frozenset[str] = frozenset()
+    no_traffic: NoTraffic = "ignore"
+    native_histogram: bool = False
 
 
 def _at_least_one(text: str) -> int:
@@ -44,26 +50,40 @@ def _tiers(text: str) -> frozenset[str]:
     return names
 
 
+def _no_traffic(text: str) -> str:
+    if text not in get_args(NoTraffic):
+        raise OutOfRangeError(f"expected one of {', '.join(get_args(NoTraffic))}, found {text!r}")
+    return text
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise OutOfRangeError(f"expected true or false, found {text!r}")
+    return text == "true"
+
+
 _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     f"{PREFIX}runbook": ("runbook", str),
     f"{PREFIX}dashboard": ("dashboard", str),
     f"{PREFIX}threshold-window": ("threshold_window", Duration.parse),
     f"{PREFIX}min-bad-events": ("min_bad_events", _at_least_one),
     f"{PREFIX}disabled-tiers": ("disabled_tiers", _tiers),
+    f"{PREFIX}no-traffic": ("no_traffic", _no_traffic),
+    NATIVE_HISTOGRAM: ("native_histogram", _yes_or_no),
 }
 
 KEYS = tuple(_READERS)
 """Every annotation key that is understood."""
 
 
-def read(annotations: Mapping[str, str | int], note: Callable[[str, str], None]) -> Extensions:
+def read(annotations: Mapping[str, str], note: Callable[[str, str], None]) -> Extensions:
     """The extensions among `annotations`; `note(key, message)` hears of each that is wrong."""
     found: dict[str, Any] = {}
     for key, value in annotations.items():
         if not key.startswith(PREFIX):
             continue
         if key not in _READERS:
-            note(key, f"unknown annotation; known under {PREFIX}: {', '.join(KEYS)}")
+            note(key, unknown("annotation", key, KEYS))
             continue
         name, reader = _READERS[key]
         try:

@@ -7,26 +7,36 @@ through the parser's tree, so a metric in a nested quantile counts as one in the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from app.metrics import CATALOGUE, FANOUT_SLO_S, PROCESS_METRICS
+from app.metrics import CATALOGUE, FANOUT_SLO_S, PROCESS_METRICS, READ_SYNC_SLO_S
 from monitoring import config
 from monitoring.__main__ import DEFAULT_CONFIG
 from monitoring.boards.queries import panel_queries
 from monitoring.generate import plan
+from monitoring.oncall.metrics import CATALOGUE as ONCALL_CATALOGUE
 from monitoring.probes.metrics import CATALOGUE as PROBE_CATALOGUE
 from monitoring.promql import Use, uses
 from monitoring.rules.model import Recording
 from monitoring.signals import messenger as signals
 from monitoring.signals.kinds import Counter, Gauge, Histogram, Signal
 from monitoring.spec.reader import load
-from tests.support.repository import SLOS
+from tests.support.repository import RUNBOOKS, SLOS
 
 OVER_COUNTERS = {"rate", "increase", "irate"}
-OVER_GAUGES = {"last_over_time", "sum_over_time", "avg_over_time", "max_over_time", "min_over_time"}
+OVER_GAUGES = {
+    "last_over_time",
+    "sum_over_time",
+    "avg_over_time",
+    "max_over_time",
+    "min_over_time",
+    "present_over_time",
+}
+OURS = re.compile(r"\b(messenger|oncall|ws|process)_[a-z_]+|\bslo:[a-z_:]+")
 ANY: tuple[str, ...] = ()
 """A label whose values are not known beforehand."""
 
@@ -59,9 +69,9 @@ MESSENGER = {
     for spec in CATALOGUE
     for series, known in expand(spec.name, spec.kind, spec.labels, (*map(repr, spec.buckets), "+Inf")).items()
 } | {name: Series(kind, {}) for name, kind in PROCESS_METRICS.items()}
-PROBES = {
+OUTSIDE = {
     series: known
-    for name, (kind, labels) in PROBE_CATALOGUE.items()
+    for name, (kind, labels) in (PROBE_CATALOGUE | ONCALL_CATALOGUE).items()
     for series, known in expand(name, kind, labels, ANY).items()
 }
 RECORDED = {
@@ -72,9 +82,11 @@ RECORDED = {
 }
 PROMETHEUS = {
     "up": Series("gauge", {}),
-    "ALERTS": Series("gauge", dict.fromkeys(("alertname", "alertstate", "severity", "service", "slo_id"), ANY)),
+    "ALERTS": Series(
+        "gauge", dict.fromkeys(("alertname", "alertstate", "kind", "severity", "service", "slo_id", "tier"), ANY)
+    ),
 }
-KNOWN = MESSENGER | PROBES | RECORDED | PROMETHEUS
+KNOWN = MESSENGER | OUTSIDE | RECORDED | PROMETHEUS
 TARGET_LABELS = {"job": JOBS, "instance": ANY}
 
 
@@ -92,6 +104,9 @@ def expressions() -> Iterator[tuple[str, str]]:
 def problems(use: Use) -> list[str]:
     """What is wrong with one reading of one metric."""
     selector = use.selector
+    if not selector.name:  # chosen by a pattern: any of those that match will do
+        pattern = next(m.value for m in selector.matchers if m.label == "__name__")
+        return [] if any(re.fullmatch(pattern, name) for name in KNOWN) else [f"no metric is called {pattern}"]
     series = KNOWN.get(selector.name)
     if series is None:
         return [f"{selector.name} does not exist"]
@@ -115,6 +130,21 @@ def test_every_metric_that_is_asked_for_exists_with_that_type_and_those_labels(w
     assert [problem for use in uses(expr) for problem in problems(use)] == []
 
 
+def code_spans() -> Iterator[tuple[str, str]]:
+    """Everything in the runbooks that speaks of our metrics: (page, code)."""
+    for page in sorted(RUNBOOKS.glob("*.md")):
+        for span in re.findall("`([^`]+)`", page.read_text()):
+            if OURS.search(span):
+                yield page.name, span
+
+
+@pytest.mark.parametrize(("page", "code"), [pytest.param(p, c, id=f"{p}: {c}") for p, c in code_spans()])
+def test_every_query_of_a_runbook_can_be_asked(page: str, code: str) -> None:
+    """A query that is typed at night must not be wrong; a bare counter is a name and not a query."""
+    found = [problem for use in uses(code) for problem in problems(use)]
+    assert [problem for problem in found if "(" in code or "is read without" not in problem] == []
+
+
 @pytest.mark.parametrize(
     ("expr", "words"),
     [
@@ -125,16 +155,18 @@ def test_every_metric_that_is_asked_for_exists_with_that_type_and_those_labels(w
         ("rate(messenger_fanout_latency_seconds[5m])", "does not exist"),
         ('rate(messenger_fanout_latency_seconds_bucket{le="0.3"}[5m])', 'has no le="0.3"'),
         ('up{job="elsewhere"}', 'has no job="elsewhere"'),
+        ('{__name__=~"slo:nothing.+"}', "no metric is called"),
     ],
 )
 def test_the_contract_itself_notices(expr: str, words: str) -> None:
     assert any(words in problem for use in uses(expr) for problem in problems(use))
 
 
-def test_the_latency_objective_is_the_messengers_own_bound() -> None:
-    slo = next(slo for slo in load([SLOS]) if slo.name == "fanout-latency")
-    assert slo.sli.good is not None
-    assert slo.sli.good.value_of("le") == repr(FANOUT_SLO_S)
+@pytest.mark.parametrize(("name", "bound_s"), [("fanout-latency", FANOUT_SLO_S), ("read-sync", READ_SYNC_SLO_S)])
+def test_the_objective_is_the_messengers_own_bound(name: str, bound_s: float) -> None:
+    slo = next(slo for slo in load([SLOS]) if slo.name == name)
+    bounds = {bound for selector in slo.selectors if (bound := selector.value_of("le"))}
+    assert bounds == {repr(bound_s)}
 
 
 @pytest.mark.parametrize("signal", [s for s in vars(signals).values() if isinstance(s, Signal)], ids=lambda s: s.name)

@@ -85,8 +85,8 @@ def test_every_panel_of_the_overview_has_data_within_a_minute(stack: Stack) -> N
         ]
 
     eventually(without_data, lambda missing: not missing, within_s=60)
-    assert float(stack.query("sum(ws_connections_active)")[0]["value"][1]) >= 5
-    assert stack.query('sum(increase(messenger_probe_canaries_total{outcome="delivered"}[1m])) > 0')
+    eventually(lambda: stack.query("sum(ws_connections_active) >= 5"))
+    eventually(lambda: stack.query('sum(increase(messenger_probe_canaries_total{outcome="delivered"}[1m])) > 0'))
 
 
 def test_nothing_fires_while_all_is_well(stack: Stack) -> None:
@@ -156,6 +156,18 @@ def test_the_alert_reaches_the_webhook_and_resolves(
             assert stack.arrived(ALERT)[len(before) :] == ["firing"], "a stall must not look like an end of it"
     new = eventually(lambda: stack.arrived(ALERT)[len(before) :], lambda new: len(new) > 1, within_s=90)
     assert new == ["firing", "resolved"]
+
+
+def test_people_who_cannot_connect_are_seen_from_outside_and_page_within_the_minute(stack: Stack) -> None:
+    """What the node says of itself has no part in it: the probe meets the refusal, and on-call times its own pages."""
+    stack.switch_faults(refuse_connects=True)
+    try:
+        eventually(lambda: "firing" in stack.arrived("ConnectsBudgetBurn"), within_s=60)
+        assert stack.query('increase(messenger_probe_connect_failures_total{reason="upgrade"}[1m]) > 0')
+    finally:
+        stack.switch_faults()
+    eventually(lambda: stack.query('oncall_alert_delay_seconds_count{severity="page"} > 0'))
+    assert stack.query('oncall_alert_delay_seconds_bucket{severity="page",le="60.0"} > 0')
 
 
 def test_what_was_sent_during_the_faults_was_delivered_in_the_end(stack: Stack) -> None:

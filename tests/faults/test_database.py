@@ -65,8 +65,16 @@ def test_postgres_crash_and_restart_under_talk(fleet: Fleet) -> None:
         def errors() -> int:
             return sum(device.errors["unavailable"] for device in people.devices)
 
-        fleet.restart_postgres(while_down=lambda: bool(eventually(errors)) and None)
+        def reached() -> list[float]:
+            return [at.total("messenger_database_connected") for at in fleet.machines]
+
+        def while_down() -> None:
+            eventually(errors)
+            eventually(reached, lambda workers: not any(workers))
+
+        fleet.restart_postgres(while_down)
         fleet.wait_until_whole()
+        eventually(reached, lambda workers: workers == [at.workers for at in fleet.machines])
         talked(people)
         keep_promise(people, fleet)
 

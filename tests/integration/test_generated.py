@@ -33,7 +33,8 @@ def test_promtool_accepts_every_rule_file() -> None:
 
 
 def test_promtool_accepts_the_prometheus_configuration_and_finds_its_rules() -> None:
-    assert "6 rule files found" in accepted("promtool", "check", "config", ALERTS / "prometheus.yml")
+    rule_files = len(list((ALERTS / "rules").glob("*.yml")))
+    assert f"{rule_files} rule files found" in accepted("promtool", "check", "config", ALERTS / "prometheus.yml")
 
 
 def test_amtool_accepts_the_alertmanager_configuration() -> None:

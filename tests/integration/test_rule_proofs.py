@@ -11,7 +11,7 @@ import pytest
 from monitoring.maths import burn
 from monitoring.rules.build import slo_file
 from monitoring.rules.model import Group
-from monitoring.rules.platform import messenger, watchdog
+from monitoring.rules.platform import watchdog
 from monitoring.rules.tiers import burns
 from monitoring.spec.model import Slo
 from monitoring.spec.reader import load
@@ -28,7 +28,7 @@ DIRECT = firing(
 
 
 def groups(slo: Slo, *kinds: str) -> list[Group]:
-    """The groups of an SLO's rule file: page, ticket, period."""
+    """The groups of an SLO's rule file: quick, slow, period."""
     return [g for g in slo_file(slo, PROFILE).groups if g.name.rsplit("/", 1)[-1] in kinds]
 
 
@@ -44,7 +44,7 @@ class TestTheDirectAlert:
     FAULT_AT_S = HEALTHY * SCRAPE_S
 
     def prove(self, folder: Path, series: dict[str, str], *expected: Expected) -> None:
-        prove(folder, groups(OBJECTIVES["fanout-latency"], "page", "period"), series, expected)
+        prove(folder, groups(OBJECTIVES["fanout-latency"], "quick", "period"), series, expected)
 
     def test_slow_fan_out_fires_and_resets(self, tmp_path: Path) -> None:
         slo = OBJECTIVES["fanout-latency"]
@@ -120,7 +120,7 @@ class TestBurnRates:
 
     def test_the_quick_page_fires_and_resets_at_the_predicted_evaluations(self, tmp_path: Path) -> None:
         tier = burns(self.SLO)[0]
-        long_s, short_s = PROFILE.window(tier.tier.long), PROFILE.window(tier.tier.short)
+        long_s, short_s = PROFILE.window(tier.long), PROFILE.window(tier.short)
         fires = first_after(burn.time_to_detect_s(tier.factor, self.SLO.target, long_s, Decimal(1)) or Decimal(0))
         resets = burn.time_to_reset_s(tier.factor, self.SLO.target, short_s, Decimal(1))
         start_s = self.HISTORY * SCRAPE_S
@@ -129,7 +129,7 @@ class TestBurnRates:
         reset_s = end_s + math.ceil(resets / SCRAPE_S) * SCRAPE_S
         prove(
             tmp_path,
-            groups(self.SLO, "page", "period"),
+            groups(self.SLO, "quick", "period"),
             {SETTLED: counter((self.HISTORY + 120, 10)), CONFIRMED: counter((self.HISTORY, 10), (40, 0), (80, 10))},
             [
                 Expected(start_s, quick, 0),
@@ -147,7 +147,7 @@ class TestBurnRates:
         anything = 'count(ALERTS{alertstate="firing"}) or vector(0)'
         prove(
             tmp_path,
-            groups(OBJECTIVES["probe"], "page", "period"),
+            groups(OBJECTIVES["probe"], "quick", "period"),
             {delivered: counter((60, 1)), lost: counter((8, 0), (1, 1), (51, 0))},
             [Expected(at, anything, 0) for at in range(0, 60 * SCRAPE_S, SCRAPE_S)],
         )
@@ -158,7 +158,7 @@ class TestBurnRates:
         quick = firing("ProbeBudgetBurn", tier="page-quick")
         prove(
             tmp_path,
-            groups(OBJECTIVES["probe"], "page", "period"),
+            groups(OBJECTIVES["probe"], "quick", "period"),
             {delivered: counter((60, 1), (20, 0)), lost: counter((60, 0), (20, 1))},
             [Expected(62 * SCRAPE_S, quick, 0), Expected(63 * SCRAPE_S + SCRAPE_S, quick, 1)],
         )
@@ -170,7 +170,7 @@ class TestBurnRates:
         scrapes = 200
         prove(
             tmp_path,
-            groups(OBJECTIVES["requests"], "page", "ticket", "period"),
+            groups(OBJECTIVES["requests"], "quick", "slow", "period"),
             {
                 'messenger_requests_total{outcome="ok"}': counter((scrapes, 95)),
                 'messenger_requests_total{outcome="server_error"}': counter((scrapes, 5)),
@@ -188,7 +188,7 @@ class TestTheBudget:
         every = '{__name__=~"slo:.+"}'
         prove(
             tmp_path,
-            groups(OBJECTIVES["delivery"], "page", "period"),
+            groups(OBJECTIVES["delivery"], "quick", "period"),
             {SETTLED: counter((60, 0)), CONFIRMED: counter((60, 0))},
             [
                 Expected(2 * SCRAPE_S, self.LEFT, 1),
@@ -202,7 +202,7 @@ class TestTheBudget:
     def test_it_is_absent_without_the_metric(self, tmp_path: Path) -> None:
         prove(
             tmp_path,
-            groups(OBJECTIVES["delivery"], "page", "period"),
+            groups(OBJECTIVES["delivery"], "quick", "period"),
             {"something_else": counter((60, 1))},
             [Expected(60 * SCRAPE_S, self.LEFT, None)],
         )
@@ -211,7 +211,7 @@ class TestTheBudget:
         """Half the budget gone: 0.05 % bad at 99.9 %."""
         prove(
             tmp_path,
-            groups(OBJECTIVES["delivery"], "page"),
+            groups(OBJECTIVES["delivery"], "quick"),
             {SETTLED: counter((60, 10_000)), CONFIRMED: counter((60, 9_995))},
             [Expected(60 * SCRAPE_S, f"round({self.LEFT}, 0.000001)", 0.5)],
         )
@@ -221,7 +221,7 @@ class TestTheBudget:
         rounded = "round(sum(slo:errors:ratio_period), 0.0001)"
         prove(
             tmp_path,
-            groups(OBJECTIVES["delivery"], "page", "period"),
+            groups(OBJECTIVES["delivery"], "quick", "period"),
             {
                 SETTLED: counter((100, 1), (900, 100)),
                 CONFIRMED: counter((100, 0), (900, 100)),
@@ -232,36 +232,3 @@ class TestTheBudget:
 
 def test_the_watchdog_always_fires(tmp_path: Path) -> None:
     prove(tmp_path, watchdog(PROFILE, "messenger").groups, {}, [Expected(0, firing("Watchdog", severity="none"), 1)])
-
-
-@pytest.mark.parametrize(
-    ("alert", "series", "silent_s", "firing_s"),
-    [
-        ("NodeDown", {'up{job="secure-messenger",instance="n1"}': "1x20 0x40"}, 105, 120),
-        ("NodeDown", {'up{job="oncall",instance="n1"}': "0x60"}, 300, None),
-        ("LogLag", {'messenger_log_lag_seconds{job="secure-messenger"}': "0.1x20 11x40"}, 105, 120),
-        ("BusDisconnected", {'messenger_bus_connected{job="secure-messenger"}': "1x20 0x40"}, 105, 120),
-        ("ProbeAbsent", {}, 0, 30),
-        ("ProbeAbsent", {'messenger_probe_heartbeat_timestamp_seconds{job="messenger-probe"}': "0+5x60"}, 300, None),
-        ("ProbeAbsent", {'messenger_probe_heartbeat_timestamp_seconds{job="messenger-probe"}': "0x60"}, 60, 80),
-        (
-            "ProbeCanaryLost",
-            {'messenger_probe_canaries_total{job="messenger-probe",outcome="lost"}': counter((20, 0), (1, 1), (20, 0))},
-            100,
-            105,
-        ),
-        (
-            "ProbeCanaryLost",
-            {'messenger_probe_canaries_total{job="messenger-probe",outcome="late"}': counter((41, 1))},
-            200,
-            None,
-        ),
-    ],
-)
-def test_direct_alerts_fire_on_their_fault_only(
-    tmp_path: Path, alert: str, series: dict[str, str], silent_s: int, firing_s: int | None
-) -> None:
-    expected = [Expected(silent_s, firing(alert), 0)]
-    if firing_s is not None:
-        expected.append(Expected(firing_s, firing(alert), 1))
-    prove(tmp_path, messenger(PROFILE, "messenger").groups, series, expected)

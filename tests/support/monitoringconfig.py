@@ -32,6 +32,32 @@ environments:
         credentials_file: oncall.token
 """
 
+NAMED = """\
+      named:
+        team-hook:
+          webhook: {url: "http://hook/team", credentials_file: hook.token}
+        team-chat:
+          slack: {api_url_file: chat.url, channel: "#shop"}
+        team-mail:
+          email:
+            to: shop@mail.test
+            from: alerts@mail.test
+            smarthost: "mail.test:587"
+            auth_username: alerts
+            auth_password_file: mail.password
+        team-duty:
+          pagerduty: {routing_key_file: duty.key}
+      pages: [oncall, team-duty]
+      tickets: [oncall, team-chat]
+      page_severities: [page, critical]
+"""
+"""To be written below `receivers:`, as every_receiver does."""
+
+
+def every_receiver(folder: Path) -> Path:
+    """The config with a receiver of each kind."""
+    return write(folder, "    receivers:\n", f"    receivers:\n{NAMED}")
+
 
 def write(folder: Path, old: str = "", new: str = "") -> Path:
     """The config, with one thing changed, and one spec beside it."""

@@ -6,37 +6,26 @@ minutes and promtool a second. Traffic is given as phases of events per scrape.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-
-import yaml
 
 from monitoring.generatedyaml import dump
 from monitoring.maths.durations import Duration
+from monitoring.proofs import promtool, values
+from monitoring.proofs.promtool import Expected, UnitTest, unit_tests
 from monitoring.rules.model import Group
 from monitoring.rules.profile import Profile
 from tests.support.binaries import require
+
+__all__ = ["PROFILE", "SCRAPE_S", "Expected", "UnitTest", "counter", "firing", "prove", "prove_all"]
 
 SCRAPE_S = 5
 PROFILE = Profile(Duration(SCRAPE_S), Duration(SCRAPE_S), 4, "https://runbooks.test/", "https://boards.test/")
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What an expression must give at a moment; None is no sample at all."""
-
-    at_s: int
-    expr: str
-    value: float | None
-
-
 def counter(*phases: tuple[int, float], start: float = 0) -> str:
     """A counter scraped every SCRAPE_S: phases of (scrapes, events per scrape), from `start`."""
-    steps = [per_scrape for scrapes, per_scrape in phases for _ in range(scrapes)]
-    return " ".join(f"{value:g}" for value in accumulate(steps, initial=start))
+    return values.notation(values.counter(phases, start))
 
 
 def firing(alert: str, **labels: str) -> str:
@@ -47,25 +36,15 @@ def firing(alert: str, **labels: str) -> str:
 
 def prove(folder: Path, groups: Iterable[Group], series: Mapping[str, str], expected: Sequence[Expected]) -> None:
     """Run promtool; AssertionError with its output when an expectation does not hold."""
-    (folder / "rules.yml").write_bytes(dump({"groups": [group.to_yaml() for group in groups]}))
-    test = {
-        "rule_files": ["rules.yml"],
-        "evaluation_interval": f"{SCRAPE_S}s",
-        "tests": [
-            {
-                "interval": f"{SCRAPE_S}s",
-                "input_series": [{"series": name, "values": values} for name, values in series.items()],
-                "promql_expr_test": [_expectation(one) for one in expected],
-            }
-        ],
-    }
-    (folder / "test.yml").write_text(yaml.safe_dump(test, sort_keys=False, width=10_000))
-    done = subprocess.run(
-        [require("promtool"), "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    prove_all(folder, groups, [UnitTest("", SCRAPE_S, series, expected)])
+
+
+def prove_all(folder: Path, groups: Iterable[Group], tests: Sequence[UnitTest]) -> None:
+    """Several stories under the same rules, each from time 0 on, in one run of promtool."""
+    require("promtool")
+    every = list(groups)
+    (folder / "rules.yml").write_bytes(dump({"groups": [group.to_yaml() for group in every]}))
+    file = folder / "test.yml"
+    file.write_bytes(dump(unit_tests(["rules.yml"], SCRAPE_S, [group.name for group in every], tests)))
+    done = promtool.run(file)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _expectation(one: Expected) -> dict[str, object]:
-    samples = [] if one.value is None else [{"labels": "{}", "value": one.value}]
-    return {"expr": one.expr, "eval_time": f"{one.at_s}s", "exp_samples": samples}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Kind
-from app.metrics import Metrics
+from app.metrics import READ_SYNC_SLO_S, Metrics
 from app.realtime.connection import Connection
 from app.realtime.fanout import CHUNK, Fanout
 from app.realtime.faults import Faults
@@ -211,7 +211,7 @@ def test_a_stalled_fanout_owes_but_does_not_deliver() -> None:
     registry.deliver(event(1))
     assert sink.frames == []
     assert metrics.counter("messenger_fanout_owed_total", "message").value == 1
-    assert metrics.histogram("messenger_fanout_latency_seconds", "message").counts == [0] * 15
+    assert metrics.histogram("messenger_fanout_latency_seconds", "message").count() == 0
 
 
 # --- signing in without pages --------------------------------------------------------------------------
@@ -371,6 +371,41 @@ def test_a_read_marker_is_told_once_however_often_it_comes() -> None:
     told = [registry.read_mark(CONV, UserId(7), seq, str(seq).encode(), time.time()) for seq in (3, 3, 2, 4)]
     assert told == [True, False, False, True]
     assert sink.frames == [3, 4]
+
+
+def test_a_read_marker_is_owed_to_the_readers_other_devices_apart_from_everybody_else() -> None:
+    registry, metrics = hub()
+    sinks = [live(registry, user=user, device=device)[1] for user, device in ((7, 1), (7, 2), (7, 3), (8, 4))]
+    registry.read_mark(CONV, UserId(7), 3, b"3", time.time(), DeviceId(1))
+    registry.read_mark(CONV, UserId(7), 4, b"4", time.time() - 3, DeviceId(1))
+    assert [sink.frames for sink in sinks] == [[3, 4]] * 4
+    assert metrics.counter("messenger_fanout_owed_total", "read_sync").value == 4
+    assert metrics.counter("messenger_fanout_owed_total", "read").value == 4
+    latency = metrics.histogram("messenger_fanout_latency_seconds", "read_sync")
+    assert (latency.count(), latency.above(READ_SYNC_SLO_S)) == (4, 2)
+
+
+def test_a_read_marker_that_was_counted_while_it_was_overdue_is_owed_once() -> None:
+    registry, metrics = hub()
+    for device in (1, 2, 3):
+        live(registry, user=7, device=device)
+    owed = registry.owe_read_sync(CONV, UserId(7), DeviceId(1))
+    live(registry, user=7, device=4)
+    registry.read_mark(CONV, UserId(7), 3, b"3", time.time(), DeviceId(1), owed)
+    assert owed == 2
+    assert metrics.counter("messenger_fanout_owed_total", "read_sync").value == 3
+
+
+def test_a_read_marker_of_a_large_conversation_is_told_to_its_readers_devices_only() -> None:
+    registry, metrics = hub()
+    _, reading = live(registry, user=7, device=1)
+    _, other_device = live(registry, user=7, device=2)
+    _, somebody = live(registry, user=1000, device=1000)
+    for device in range(3, CHUNK + 2):
+        live(registry, user=device + 10, device=device)
+    registry.read_mark(CONV, UserId(7), 3, b"3", time.time(), DeviceId(1))
+    assert (reading.frames, other_device.frames, somebody.frames) == ([3], [3], [])
+    assert metrics.counter("messenger_fanout_owed_total", "read_sync").value == 1
 
 
 def test_typing_is_dropped_for_who_reads_slowly() -> None:

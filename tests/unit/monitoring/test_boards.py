@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from monitoring.boards import grafana, overview
 from monitoring.boards.grid import place
-from monitoring.boards.model import Board, Panel, Query, Row, Step
+from monitoring.boards.model import Board, Panel, Query, Row, Step, Variable
 from monitoring.boards.queries import panel_queries
 from monitoring.boards.validate import findings
 from monitoring.errors import BoardError, PromqlError
@@ -33,7 +33,7 @@ def panel(key: str) -> Panel:
 
 
 def board(*rows: Row) -> Board:
-    return Board("uid", "Title", "Description", (), rows, "job", "up")
+    return Board("uid", "Title", "Description", (), rows, (Variable("job", "Job", "up", "job"),))
 
 
 class TestSignals:

@@ -17,6 +17,7 @@ from tests.support.repository import ROOT, RUNBOOKS
 CONFIG = config.load(DEFAULT_CONFIG, "production")
 PLAN = plan(CONFIG)
 ALERTS = [rule for file in PLAN.rules for rule in file.rules() if isinstance(rule, Alert)]
+SECTIONS = ["What it means", "What people feel", "Look", "Mend", "Escalate", "Over"]
 PAGE = (ROOT / "docs/slos.md").read_text()
 
 
@@ -25,8 +26,9 @@ def test_every_alert_has_a_runbook_that_says_what_to_do(alert: Alert) -> None:
     name = alert.annotations["runbook_url"].removeprefix(CONFIG.file.links.runbooks)
     text = (RUNBOOKS / name).read_text()
     assert alert.alert in text
-    for heading in ("## What it means", "## Look", "## Mend"):
-        assert heading in text, f"{name} has no section {heading}"
+    assert re.findall("^## (.+)$", text, re.MULTILINE) == SECTIONS, name
+    steps = re.search("^## Look\n(.+?)^## ", text, re.MULTILINE | re.DOTALL)
+    assert steps and len(re.findall(r"^\d\. ", steps[1], re.MULTILINE)) >= 3, f"{name} has no three things to look at"
 
 
 def test_every_runbook_belongs_to_an_alert() -> None:
@@ -50,3 +52,8 @@ def test_every_annotation_tier_and_recorded_series_is_documented() -> None:
 def test_every_slo_and_alert_is_documented() -> None:
     for alert in ALERTS:
         assert f"`{alert.alert}`" in PAGE, f"docs/slos.md does not list {alert.alert}"
+
+
+def test_every_key_of_the_receivers_is_documented() -> None:
+    for key in config.Receivers.__struct_fields__:
+        assert f"`{key}`" in PAGE, f"docs/slos.md does not explain {key}"

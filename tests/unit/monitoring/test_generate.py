@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def test_check_names_what_is_stale_missing_and_orphan(config: Path) -> None:
     assert told == {
         "prometheus.yml": "stale",
         "alertmanager.yml": "missing",
+        "routes.md": "stale",
         MANIFEST: "stale",
         "slo-payment.yml": "missing",
         "slo-checkout.yml": "orphan",
@@ -92,7 +94,8 @@ def test_generate_removes_its_own_orphans_and_nothing_else(config: Path) -> None
         slospecs.SERVICE + "---\n" + slospecs.changed("name: checkout\n  display", "name: payment\n  display")
     )
     assert run("generate", config).exit_code == 0
-    assert sorted(p.name for p in rules.iterdir()) == ["by-hand.yml", "slo-payment.yml", "watchdog.yml"]
+    kept = ["by-hand.yml", "data.yml", "slo-payment.yml", "watchdog.yml"]
+    assert sorted(p.name for p in rules.iterdir()) == kept
     assert run("check", config).exit_code == 0
 
 
@@ -122,6 +125,7 @@ def test_a_manifest_cannot_point_outside_its_folder(config: Path) -> None:
             "scrape_interval: 31s",
             "window_divisor: a window of 2m ÷ 1 = 2m holds fewer than 4 scrapes",
         ),
+        ("evaluation_interval: 15s", "evaluation_interval: 6m", "evaluation_interval: expected at most 5m"),
         ("retention: 35d", "retention: 15d", "prometheus.retention: the longest SLO period needs at least 35d"),
     ],
 )
@@ -133,6 +137,31 @@ def test_an_environment_that_cannot_work_is_refused_with_its_line(
     assert words in done.stderr
     assert done.stderr.startswith(str(tmp_path / "monitoring.yaml"))
     assert not (tmp_path / "out").exists()
+
+
+def test_each_service_has_a_board_however_alike_their_names_are(config: Path) -> None:
+    services = ["my-shop", "my shop", "My-Shop", "\u5e97", "\u5e97\u8217", "a" * 35 + "-eu", "a" * 35 + "-us"]
+    for i, service in enumerate(services):
+        spec = slospecs.SLO.replace("service: shop", f"service: {service}").replace(
+            "name: checkout\n", f"name: n{i}\n", 1
+        )
+        (config.parent / f"specs/{i}.yaml").write_text(spec)
+    (config.parent / "specs/spec.yaml").unlink()
+    assert run("generate", config).exit_code == 0
+    boards = [json.loads(path.read_text()) for path in (config.parent / "out/dashboards").glob("*.json")]
+    assert len({board["uid"] for board in boards}) == len(services)
+    assert all(len(board["uid"]) <= 40 for board in boards)
+    rules = "".join(path.read_text() for path in (config.parent / "out/alerts/rules").glob("slo-n*.yml"))
+    assert all(f"https://grafana.test/d/{board['uid']}" in rules for board in boards)
+
+
+def test_an_slo_of_any_name_keeps_its_rules(config: Path) -> None:
+    spec = slospecs.SERVICE + "---\n" + slospecs.changed("name: checkout\n  displayName", "name: data\n  displayName")
+    (config.parent / "specs/spec.yaml").write_text(spec)
+    assert run("generate", config).exit_code == 0
+    rules = "".join(path.read_text() for path in (config.parent / "out/alerts/rules").glob("*.yml"))
+    assert "alert: DataBudgetBurn" in rules
+    assert "alert: SloDataStale" in rules
 
 
 def test_a_bad_spec_ends_with_status_2_and_writes_nothing(config: Path) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from monitoring.oncall.agreed import agreed_now
+from monitoring.oncall.metrics import CATALOGUE, PIPELINE_SLO_S
 from monitoring.oncall.store import Store
 from monitoring.oncall.web import create_app
+from monitoring.spec.reader import load
+from tests.support.repository import SLOS
 
 TOKEN, PASSWORD = "webhook-token-of-the-tests", "password-of-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -127,7 +133,92 @@ def test_metrics_count_notifications_and_what_fires(client: FlaskClient) -> None
     assert "oncall_alerts_firing 0.0" in client.get("/metrics").text
 
 
+def seconds_ago(seconds: float) -> str:
+    return datetime.fromtimestamp(time.time() - seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def timed(client: FlaskClient, severity: str = "page") -> tuple[float, float]:
+    """(in time, all) of the alerts that were timed."""
+    lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
+    name = "oncall_alert_delay_seconds"
+    within = lines[f'{name}_bucket{{le="60.0",severity="{severity}"}}']
+    return float(within), float(lines[f'{name}_count{{severity="{severity}"}}'])
+
+
+def test_an_alert_is_timed_from_its_start_to_its_first_receipt(client: FlaskClient) -> None:
+    late, quick = notification(starts_at=seconds_ago(90)), notification(name="LogLag", starts_at=seconds_ago(20))
+    assert timed(client) == (0, 0)
+    for one in (late, quick, late, quick, notification("resolved", starts_at=late["alerts"][0]["startsAt"])):
+        client.post("/alertmanager", json=one, headers=BEARER)
+    assert timed(client) == (1, 2)
+    assert timed(client, "ticket") == (0, 0)
+
+
+def test_what_joins_a_group_that_was_told_already_is_not_timed(client: FlaskClient) -> None:
+    first, second = notification(starts_at=seconds_ago(200)), notification(name="LogLag", starts_at=seconds_ago(190))
+    both = first | {"alerts": first["alerts"] + second["alerts"]}
+    client.post("/alertmanager", json=first, headers=BEARER)
+    client.post("/alertmanager", json=both, headers=BEARER)
+    assert len(events(client)) == 2
+    assert timed(client) == (0, 1)
+
+
+def test_neither_the_watchdog_nor_a_start_that_cannot_be_read_is_timed(client: FlaskClient) -> None:
+    for one in (notification(name="Watchdog", receiver="watchdog"), notification(starts_at="yesterday")):
+        assert client.post("/alertmanager", json=one, headers=BEARER).status_code == 200
+    assert timed(client) == (0, 0)
+
+
+def test_the_catalogue_is_what_is_exposed_and_all_is_there_at_zero(client: FlaskClient) -> None:
+    text = client.get("/metrics").text
+    for name, (kind, labels) in CATALOGUE.items():
+        series = f"{name}_count" if kind == "histogram" else name
+        for label, values in labels.items():
+            assert all(f'{series}{{{label}="{value}"}} 0.0' in text for value in values)
+        assert f"\n{series}" in text
+
+
+def test_the_bound_of_the_objective_is_on_calls_own(client: FlaskClient) -> None:
+    slo = next(slo for slo in load([SLOS]) if slo.name == "alert-pipeline")
+    assert {le for selector in slo.selectors if (le := selector.value_of("le"))} == {repr(PIPELINE_SLO_S)}
+    assert f'le="{PIPELINE_SLO_S!r}"' in client.get("/metrics").text
+
+
 def test_what_was_stored_survives_a_restart(client: FlaskClient, tmp_path: Path) -> None:
     client.post("/alertmanager", json=notification(), headers=BEARER)
     again = create_app(Store(tmp_path / "oncall.db"), TOKEN, PASSWORD).test_client()
     assert len(events(again)) == 1
+
+
+class TestMaintenance:
+    """Nobody is paged for what was agreed on; the page says why it is quiet."""
+
+    NOW = datetime(2030, 5, 1, 21, tzinfo=UTC)
+    SPAN = """\
+- id: new-database
+  start: 2030-05-01T22:00:00+02:00
+  end: 2030-05-02T01:00:00+02:00
+  declared: 2030-04-20T09:00:00Z
+  services: [nobody-asked-the-specs]
+  author: Ada
+  reason: PostgreSQL 19
+"""
+
+    def test_a_span_that_holds_now_is_told_and_no_other(self, tmp_path: Path) -> None:
+        path = tmp_path / "maintenance.yaml"
+        path.write_text(self.SPAN)
+        told = "Maintenance of nobody-asked-the-specs until 2030-05-01 23:00Z: PostgreSQL 19 (Ada)"
+        assert agreed_now(path, self.NOW) == [told]
+        assert agreed_now(path, datetime(2030, 5, 1, 23, tzinfo=UTC)) == []
+        assert agreed_now(path, datetime(2030, 5, 1, 19, 59, tzinfo=UTC)) == []
+        assert agreed_now(None, self.NOW) == []
+
+    def test_a_wrong_file_is_told_with_its_line_and_hides_nothing(self, store: Store, tmp_path: Path) -> None:
+        path = tmp_path / "maintenance.yaml"
+        path.write_text(self.SPAN.replace("22:00:00+02:00", "22:00:00"))
+        client = create_app(store, TOKEN, PASSWORD, maintenance=path).test_client()
+        client.post("/alertmanager", json=notification(), headers=BEARER)
+        page = client.get("/", auth=("oncall", PASSWORD)).text
+        assert "The maintenance file is wrong" in page
+        assert "maintenance.yaml:2: [0].start" in page
+        assert "1 alert firing" in page

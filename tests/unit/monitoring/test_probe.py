@@ -109,7 +109,7 @@ def test_latency_counts_from_the_schedule_not_from_the_start() -> None:
 def test_the_catalogue_is_what_is_exposed_and_all_is_there_at_zero() -> None:
     exposed = {
         (sample.name, sample.labels.get("outcome")): sample.value
-        for family in ProbeMetrics().registry.collect()
+        for family in ProbeMetrics(tls=True).registry.collect()
         for sample in family.samples
     }
     for outcome in OUTCOMES:

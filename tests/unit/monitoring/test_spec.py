@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitoring.errors import SpecError
+from monitoring.spec.model import EventSli
 from monitoring.spec.reader import load
 from tests.support import slospecs
 
@@ -31,7 +32,9 @@ def test_a_spec_is_read_exactly(tmp_path: Path) -> None:
     assert slo.threshold_window == 120
     assert slo.min_bad_events == 3
     assert slo.runbook == "checkout"
-    assert str(slo.sli.good) == 'orders_total{outcome="ok"}'
+    assert isinstance(slo.sli, EventSli)
+    assert slo.sli.good is not None
+    assert slo.sli.good.template == 'sum(increase(orders_total{outcome="ok"}[$window]))'
     assert slo.service.display_name == "shop"
 
 
@@ -54,11 +57,12 @@ def test_folders_are_read_and_services_may_stand_in_another_file(tmp_path: Path)
     [
         (
             "apiVersion: openslo/v1",
-            "apiVersion: openslo/v1alpha",
+            "apiVersion: openslo/v1beta1",
             "apiVersion",
-            "expected openslo/v1, found 'openslo/v1alpha'",
+            "or version: prometheus/v1, found 'openslo/v1beta1'",
         ),
-        ("kind: SLO", "kind: AlertPolicy", "kind:", "expected Service or SLO"),
+        ("openslo/v1", "openslo.com/v2alpha", "apiVersion", "is a draft that still changes; expected openslo/v1"),
+        ("kind: SLO", "kind: SLA", "kind:", "unknown or unsupported kind of openslo/v1 'SLA'; did you mean 'SLO'?"),
         (
             "name: checkout\n  displayName",
             "name: Check_out\n  displayName",
@@ -72,34 +76,33 @@ def test_folders_are_read_and_services_may_stand_in_another_file(tmp_path: Path)
             "spec: unknown or unsupported field 'descripton'",
         ),
         ("service: shop", "service: shpo", "service: shpo", "no Service 'shpo' among the specs; there is shop"),
-        ("counter: true", "counter: false", "counter", "must be counters"),
-        ("counter: true", "counter: maybe", "counter", "ratioMetric.counter: expected `bool`, got `str`"),
-        ("type: Prometheus", "type: Datadog", "type: Datadog", "good.metricSource.type: invalid enum value 'Datadog'"),
-        ("query: orders_total\n", "query: rate(orders_total[5m])\n", "query: rate", "plain selector of one counter"),
-        ("query: orders_total\n", "query: orders\n", "query: orders", "no counter by its name"),
+        ("counter: true", "counter: maybe", "counter", "ratioMetric.counter: expected true or false, found 'maybe'"),
+        ("query: orders_total\n", "query: irate(orders_total[5m])\n", "query: irate", "irate looks at two samples"),
+        ("query: orders_total\n", "query: avg(orders_total)\n", "query: avg", "cannot be counted over a window"),
         ("        good:", "        bod:", "bod:", "unknown or unsupported field 'bod'"),
-        ("duration: 30d", "duration: 1M", "duration: 1M", "timeWindow[0].duration: '1M' is no duration"),
-        ("isRolling: true", "isRolling: false", "isRolling: false", "calendar windows are not supported yet"),
+        ("duration: 30d", "duration: 1y", "duration: 1y", "timeWindow[0].duration: '1y' is no duration"),
+        ("isRolling: true", "isRolling: false", "- duration: 30d", "timeWindow[0]: expected a calendar"),
         (
             "budgetingMethod: Occurrences",
             "budgetingMethod: Timeslices",
-            "Timeslices",
-            "spec.budgetingMethod: expected Occurrences",
+            "- target: 0.999",
+            "objectives[0]: the field 'timeSliceWindow' is missing",
         ),
         ("target: 0.999", "target: 1", "target", "objectives[0].target: a target lies strictly between 0 and 1"),
+        ("target: 0.999", "target: 99.9", "target", "not at 99.9; in percent it is written targetPercent: 99.9"),
         ("target: 0.999", "target: 0", "target", "a target lies strictly between 0 and 1"),
         ("target: 0.999", 'target: "0.999"', "target", "expected a number, found '0.999'"),
         ("target: 0.999", "target: .nan", "target", "no plain decimal number"),
         ("target: 0.999", "target: 1:30.5", "target", "no plain decimal number"),
         (
             "- target: 0.999",
-            "- target: 0.999\n    - target: 0.99",
+            "- target: 0.999\n      targetPercent: 99.9",
             "- target: 0.999",
-            "expected exactly one objective, found 2",
+            "expected exactly one of target and targetPercent",
         ),
         ("  objectives:\n    - target: 0.999\n", "", "description: Orders", "spec: the field 'objectives' is missing"),
         ("window: 2m", "window: soon", "soon", "'soon' is no duration"),
-        ("window: 2m", "windos: 2m", "windos", "unknown annotation; known under monitoring/"),
+        ("window: 2m", "windos: 2m", "windos", "did you mean 'monitoring/threshold-window'?"),
         ("threshold-window: 2m", "min-bad-events: 0", "min-bad", "at least 1, found '0'"),
         ("threshold-window: 2m", "disabled-tiers: page-fast", "page-fast", "no tier is named page-fast"),
         (

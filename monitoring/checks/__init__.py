@@ -1,0 +1,1 @@
+"""Any file that has to do with objectives, told apart by what it is and judged."""

@@ -1,0 +1,1 @@
+"""Deploys: written down by pipelines, shown beside what happened after them. They never mute anything."""

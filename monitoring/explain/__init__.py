@@ -1,0 +1,1 @@
+"""What an SLO means: how soon which failure is noticed, what it costs, what escapes it."""

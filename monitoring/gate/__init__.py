@@ -1,0 +1,1 @@
+"""A gate for pipelines: whether the error budget allows another risk."""

@@ -1,0 +1,76 @@
+"""On-call's own metrics, declared once; every child exists at zero from the start.
+
+`oncall_alert_delay_seconds` is what the objective of the alert pipeline reads: from the moment an alert began to fire
+(Prometheus' `startsAt`, its `for` already over) to its receipt here. What it can tell and what not:
+
+- Counted is an alert that is new here and whose whole notification is new. What joins a group that has been told
+  already waits for `group_interval` on purpose: somebody is awake by then.
+- Tickets are counted apart: Alertmanager holds them back while a page of the same SLO fires.
+- An alert that never arrives is not counted at all. That is what the Watchdog is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from monitoring.oncall.webhook import Alert, Notification
+
+RESULTS = ("stored", "unauthenticated", "invalid", "store_failed")
+SEVERITIES = ("page", "ticket", "other")
+PIPELINE_SLO_S = 60.0
+"""An alert must be here so soon after it began to fire; a bucket bound lies exactly here."""
+DELAY_BUCKETS_S = (1.0, 5.0, 10.0, 15.0, 30.0, 45.0, PIPELINE_SLO_S, 120.0, 300.0, 900.0, 3600.0)
+
+CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
+    "oncall_notifications_total": ("counter", {"result": RESULTS}),
+    "oncall_alert_delay_seconds": ("histogram", {"severity": SEVERITIES}),
+    "oncall_alerts_firing": ("gauge", {}),
+}
+"""Name → (kind, label values): what rules and boards may rely on."""
+
+
+class OncallMetrics:
+    """The live numbers of one receiver."""
+
+    def __init__(self, firing: Callable[[], float]) -> None:
+        """`firing`: how many alerts fire by their last word, asked at each scrape."""
+        self.registry = CollectorRegistry()
+        self._received = Counter("oncall_notifications", "Webhook calls by result.", ["result"], registry=self.registry)
+        self._delay = Histogram(
+            "oncall_alert_delay_seconds",
+            "From when an alert began to fire to its first receipt.",
+            ["severity"],
+            buckets=DELAY_BUCKETS_S,
+            registry=self.registry,
+        )
+        Gauge("oncall_alerts_firing", "Alerts whose last word was firing.", registry=self.registry).set_function(firing)
+        for result in RESULTS:
+            self._received.labels(result)
+        for severity in SEVERITIES:
+            self._delay.labels(severity)
+
+    def said(self, result: str) -> None:
+        """A webhook call was answered."""
+        self._received.labels(result).inc()
+
+    def received(self, notification: Notification, new: Sequence[Alert], now: float) -> None:
+        """A notification was stored; `new` are those of its alerts that were news. `now` in Unix seconds."""
+        for severity, delay_s in delays(notification, new, now):
+            self._delay.labels(severity).observe(delay_s)
+
+
+def delays(notification: Notification, new: Sequence[Alert], now: float) -> Iterator[tuple[str, float]]:
+    """(severity, seconds from its start to `now`) of each alert of a notification that is new as a whole."""
+    if len(new) < len(notification.alerts) or any(alert.status != "firing" for alert in new):
+        return
+    for alert in new:
+        severity = alert.labels.get("severity", "other")
+        try:
+            started = datetime.fromisoformat(alert.starts_at).timestamp()
+        except ValueError:
+            continue  # Alertmanager always writes RFC 3339
+        # Two machines' clocks: an alert is never here before it began.
+        yield severity if severity in SEVERITIES else "other", max(0.0, now - started)

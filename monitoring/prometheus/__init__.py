@@ -1,0 +1,1 @@
+"""Asking a Prometheus: a small client, and what its recorded slices and alerts mean as plain values."""

@@ -1,0 +1,1 @@
+"""A project for a new service: written once, then its owner's."""
