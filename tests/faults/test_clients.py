@@ -71,6 +71,7 @@ def test_reconnect_storm(fleet: Fleet) -> None:
         people.move(people.devices, [at.port for at in rest])
         began, before = time.monotonic(), what_nodes_did(rest)
         dying.kill()
+        eventually(lambda: all(device.closes for device in theirs), within_s=40)
         eventually(people.live, lambda live: live == len(people.devices), within_s=40)
         accepted, queries = (now - then for now, then in zip(what_nodes_did(rest), before, strict=True))
         idle = OTHER_QUERIES_PER_S * WORKERS * len(rest) * (time.monotonic() - began)
