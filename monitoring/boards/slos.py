@@ -135,13 +135,15 @@ def _alerts(chosen: tuple[Matcher, ...]) -> Panel:
 
 
 def _coverage(chosen: tuple[Matcher, ...]) -> Panel:
-    events = Selector(names.SLICE_EVENTS, chosen)
+    newest = f"timestamp({Selector(names.SLICE_EVENTS, chosen)})"
+    # The range asks at whole minutes only, which a Prometheus that has just started has not seen yet.
+    seen = f"{newest} or max_over_time({newest}[1h:1m])"
     return Panel(
         key="slos/coverage",
         title="Age of the newest slice",
         description="How long ago each SLO was last measured; more than three slices are a gap in the budget. "
         "Nothing is more than an hour.",
         unit="s",
-        queries=(Query(f"time() - max by (slo_id) (max_over_time(timestamp({events})[1h:1m]))", "{{slo_id}}"),),
+        queries=(Query(f"time() - max by (slo_id) ({seen})", "{{slo_id}}"),),
         minimum=_ZERO,
     )
