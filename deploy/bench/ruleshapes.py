@@ -6,10 +6,11 @@ written anew here, so that the same Prometheus can say what each costs.
 - *sloth*, as its examples are generated at commit 0e395d81, default plugins: three groups without an interval
   of their own, so Prometheus' evaluation_interval holds. The period is the mean of the
   recorded 5m ratios.
-- *pyrra*, by its `slo/rules.go` at commits da6836b and 00b38d0, ratio indicator whose errors are a label of the total, without generic
-  rules: an increase over the whole period from raw samples in a group of 150 s (for 28 to
-  35 days), burn rates and four alerts in one of 30 s. Its windows are the fractions of
-  the period that are 5m, 1h, … of 28 days, rounded to minutes.
+- *pyrra*, by its `slo/rules.go` at commits da6836b and 00b38d0, ratio indicator whose
+  errors are a label of the total, without generic rules: an increase over the whole
+  period from raw samples in a group of 150 s (for 28 to 35 days), burn rates and four
+  alerts in one of 30 s. Its windows are the fractions of the period that are 5m, 1h, …
+  of 28 days, rounded to minutes.
 - *pyrra, subquery*: the same with `performanceOverAccuracy`, which adds up recorded 5m
   increases instead.
 """
