@@ -11,12 +11,19 @@ from typing import Literal
 GRID_WIDTH = 24
 
 
+Kind = Literal["timeseries", "stat", "gauge", "bargauge", "heatmap", "table", "state-timeline"]
+
+
 @dataclass(frozen=True)
 class Query:
     """One PromQL expression and how its series are named in the legend."""
 
     expr: str
     legend: str
+    instant: bool = False
+    """Only the value at the end of the time range: for tables, and what needs no history."""
+    exemplars: bool = False
+    """Whether the metric carries exemplars, which are then drawn."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,35 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Mapping:
+    """What is shown in place of one value: `0` as "down", in red."""
+
+    value: Decimal
+    text: str
+    color: str | None = None
+
+
+@dataclass(frozen=True)
+class Override:
+    """How the series of one name differ from the others; the name is the legend, or with `pattern` what it matches."""
+
+    series: str
+    color: str | None = None
+    unit: str | None = None
+    dashed: bool = False
+    pattern: bool = False
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    """A way out of a board or panel: a title and a URL; `${__url_time_range}` and variables may stand in it."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Panel:
     """One panel. `key` is forever: its id follows from it, so moving or renaming changes no id."""
 
@@ -36,11 +72,17 @@ class Panel:
     description: str
     unit: str
     queries: tuple[Query, ...]
-    kind: Literal["timeseries", "stat"] = "timeseries"
+    kind: Kind = "timeseries"
     steps: tuple[Step, ...] = (Step("green"),)
     minimum: Decimal | None = None
     maximum: Decimal | None = None
     stacked: bool = False
+    decimals: int | None = None
+    mappings: tuple[Mapping, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    links: tuple[Link, ...] = ()
+    columns: tuple[str, ...] = ()
+    """Of a table: the labels it shows, in this order, before the values; others are hidden."""
 
     @property
     def id(self) -> int:
@@ -59,6 +101,8 @@ class Row:
     height: int
     panels: tuple[Panel, ...]
     widths: tuple[int, ...]
+    title: str | None = None
+    """A heading above the row; None is none."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +117,20 @@ class Variable:
 
 
 @dataclass(frozen=True)
+class Annotation:
+    """Marks over every panel where `expr` has a value: a deploy, an alert. `title` and `text` may name its labels."""
+
+    name: str
+    expr: str
+    color: str
+    title: str
+    text: str = ""
+    tags: tuple[str, ...] = ()
+    at_value: bool = False
+    """Whether the value, in milliseconds, is the moment to mark, not the time of the sample."""
+
+
+@dataclass(frozen=True)
 class Board:
     """A dashboard. `uid` is forever too: links and alerts point at it."""
 
@@ -82,6 +140,9 @@ class Board:
     tags: tuple[str, ...]
     rows: tuple[Row, ...]
     variables: tuple[Variable, ...]
+    annotations: tuple[Annotation, ...] = ()
+    links: tuple[Link, ...] = ()
+    """Beside the menus of boards with the same tags, which every board has."""
 
     def panels(self) -> Iterator[Panel]:
         """Every panel, in reading order."""
