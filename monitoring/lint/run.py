@@ -6,12 +6,26 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from monitoring.lint import board as whole
-from monitoring.lint import datasources, layout, options, panels, shape, thresholds, units, variables
+from monitoring.lint import (
+    datasources,
+    layout,
+    legends,
+    meaning,
+    options,
+    panels,
+    quantities,
+    queries,
+    shape,
+    thresholds,
+    units,
+    variables,
+)
 from monitoring.lint.model import Finding, Hit, Json, Known, Rule
 from monitoring.lint.read import Dashboard
 
 _MODULES: Sequence[ModuleType] = (
-    shape, whole, layout, panels, variables, datasources, units, thresholds, options,
+    shape, whole, layout, panels, variables, datasources, units, thresholds, options, queries, meaning, legends,
+    quantities,
 )  # fmt: skip
 
 RULES: Sequence[Rule] = tuple(rule for module in _MODULES for rule in module.RULES.rules)

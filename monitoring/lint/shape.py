@@ -127,7 +127,7 @@ _PANEL_LEGACY = frozenset({
     "steppedLine", "styles", "tableColumn", "thresholds", "thresholdType", "timeRegions", "titleSize", "tooltip",
     "tooltipDecimals", "transform", "valueFontSize", "valueMaps", "valueName", "xAxis", "xBucketNumber", "xBucketSize",
     "x-axis", "y-axis", "xaxis", "yAxis", "yBucketBound", "yBucketNumber", "yBucketSize", "y_formats", "yaxes", "yaxis",
-    "tags", "url", "uid", "headings", "limit", "query", "recent", "search", "starred", "dashes", "hideLegend",
+    "tags", "url", "uid", "headings", "limit", "query", "recent", "search", "starred", "hideLegend",
     "animationModes", "showValues", "orientation", "mappings", "unit", "overrides", "values", "key", "savedTargets",
     "snapshotData", "cornerRadius", "hasRefreshed", "isEditing", "isViewing", "plugin", "events", "version",
 })  # fmt: skip

@@ -16,10 +16,56 @@ RULES = Rules()
 
 _NOTATION = re.compile(r"#(?:[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})|(?:rgb|hsl)a?\([^)]*\)|var\(.*\)")
 _CSS = frozenset(
-    "aqua black blue brown coral crimson cyan darkblue darkgray darkgreen darkgrey darkorange darkred fuchsia gold gray "
-    "green grey indigo khaki lightblue lightgray lightgreen lightgrey lime limegreen magenta maroon navy olive orange "
-    "orangered pink plum purple red salmon silver skyblue steelblue tan teal tomato turquoise violet white yellow "
-    "yellowgreen".split()
+    [
+        "aqua",
+        "black",
+        "blue",
+        "brown",
+        "coral",
+        "crimson",
+        "cyan",
+        "darkblue",
+        "darkgray",
+        "darkgreen",
+        "darkgrey",
+        "darkorange",
+        "darkred",
+        "fuchsia",
+        "gold",
+        "gray",
+        "green",
+        "grey",
+        "indigo",
+        "khaki",
+        "lightblue",
+        "lightgray",
+        "lightgreen",
+        "lightgrey",
+        "lime",
+        "limegreen",
+        "magenta",
+        "maroon",
+        "navy",
+        "olive",
+        "orange",
+        "orangered",
+        "pink",
+        "plum",
+        "purple",
+        "red",
+        "salmon",
+        "silver",
+        "skyblue",
+        "steelblue",
+        "tan",
+        "teal",
+        "tomato",
+        "turquoise",
+        "violet",
+        "white",
+        "yellow",
+        "yellowgreen",
+    ]
 )
 
 
