@@ -71,7 +71,7 @@ def plan(config: Config, *, lenient: bool = False) -> Plan:
     _check_rhythm(config)
     _check_retention(config, slos)
     ways = routes.rows(config, slos, maintenances, rules)
-    boards = {board.uid: grafana.dashboard(board) for board in _boards(config, slos)}
+    boards = {board.uid: grafana.dashboard(board, config.profile.runbook) for board in _boards(config, slos)}
     files = (
         _alert_files(config, slos, maintenances, rules, ways)
         | _board_files(config, boards)
