@@ -21,11 +21,11 @@ from monitoring.promql import parse
 from monitoring.signals import messenger
 from monitoring.signals.kinds import Counter, Gauge, Scope
 from monitoring.spec.reader import load
-from tests.support.repository import SLOS
+from tests.support.repository import SLOS, runbook
 
 OBJECTIVES = load([SLOS])
 BOARD = overview.board(OBJECTIVES)
-JSON: dict[str, Any] = json.loads(grafana.dashboard(BOARD))
+JSON: dict[str, Any] = json.loads(grafana.dashboard(BOARD, runbook))
 
 
 def panel(key: str) -> Panel:
@@ -73,7 +73,7 @@ class TestTheGrid:
 
 class TestGrafanasJson:
     def test_the_same_board_is_the_same_bytes(self) -> None:
-        assert grafana.dashboard(BOARD) == grafana.dashboard(overview.board(OBJECTIVES))
+        assert grafana.dashboard(BOARD, runbook) == grafana.dashboard(overview.board(OBJECTIVES), runbook)
 
     def test_inserting_a_panel_changes_no_other_id(self) -> None:
         before = json.loads(grafana.dashboard(board(Row(4, (panel("a"), panel("b")), (12, 12)))))
