@@ -90,11 +90,10 @@ def _variables(board: Board) -> list[dict[str, Any]]:
 
 
 def _variable(variable: Variable) -> dict[str, Any]:
-    query = f"label_values({variable.selector}, {variable.label})"
     template = g.Template(
         name=variable.name,
         label=variable.title,
-        query=query,
+        query=f"label_values({variable.selector}, {variable.label})",
         dataSource=DATASOURCE,
         multi=True,
         includeAll=True,
@@ -103,4 +102,4 @@ def _variable(variable: Variable) -> dict[str, Any]:
     )
     raw: dict[str, Any] = template.to_json_data()
     current = {"text": [variable.chosen or "All"], "value": [variable.chosen or "$__all"]}
-    return raw | {"current": current, "definition": query}
+    return raw | {"current": current}

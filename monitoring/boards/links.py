@@ -23,9 +23,9 @@ def of_board(board: Board, runbook: Runbook | None) -> list[Any]:
     return [*menus, *(_own(link, runbook) for link in board.links)]
 
 
-def of_panel(links: Iterable[Link], runbook: Runbook | None) -> list[dict[str, Any]]:
-    """A panel's links. Raises BoardError as `resolved`."""
-    return [{"title": link.title, "url": resolved(link.url, runbook), "targetBlank": True} for link in links]
+def of_panel(links: Iterable[Link], runbook: Runbook | None) -> list[Any]:
+    """A panel's links, in tabs of their own. Raises BoardError as `resolved`."""
+    return [_link(link, runbook, targetBlank=True, includeVars=False, keepTime=False) for link in links]
 
 
 def resolved(url: str, runbook: Runbook | None) -> str:
@@ -43,13 +43,10 @@ def resolved(url: str, runbook: Runbook | None) -> str:
 
 
 def _own(link: Link, runbook: Runbook | None) -> Any:
-    elsewhere = not link.url.startswith("/d/")
-    return g.DashboardLink(
-        title=link.title,
-        type="link",
-        icon="doc" if link.url.startswith(RUNBOOK) else "external link",
-        uri=resolved(link.url, runbook),
-        targetBlank=elsewhere,
-        includeVars=not elsewhere,
-        keepTime=not elsewhere,
-    )
+    board = link.url.startswith("/d/")
+    return _link(link, runbook, targetBlank=not board, includeVars=board, keepTime=board)
+
+
+def _link(link: Link, runbook: Runbook | None, **how: bool) -> Any:
+    icon = "doc" if link.url.startswith(RUNBOOK) else "external link"
+    return g.DashboardLink(title=link.title, type="link", icon=icon, uri=resolved(link.url, runbook), **how)

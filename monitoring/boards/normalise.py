@@ -27,7 +27,7 @@ _PANEL = {
 _ROW = {"collapsed", "gridPos", "id", "panels", "title", "type"}
 _TARGET = {"datasource", "exemplar", "expr", "instant", "legendFormat", "refId"}
 _VARIABLE = {
-    "allValue", "current", "datasource", "definition", "hide", "includeAll", "label", "multi", "name", "options",
+    "allValue", "current", "datasource", "hide", "includeAll", "label", "multi", "name", "options",
     "query", "refresh", "regex", "sort", "type",
 }  # fmt: skip
 _DEFAULTS = {"color", "decimals", "displayName", "mappings", "max", "min", "noValue", "unit"}

@@ -135,7 +135,7 @@ SHAPES: Mapping[str, Shape] = {
             "showValue": "auto",
             "tooltip": _TOOLTIP,
         },
-        custom={"fillOpacity": 70, "hideFrom": _HIDDEN_FROM, "insertNulls": False, "lineWidth": 0, "spanNulls": False},
+        custom={"fillOpacity": 70, "hideFrom": _HIDDEN_FROM, "lineWidth": 0},
     ),
 }
 
