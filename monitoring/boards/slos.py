@@ -106,6 +106,8 @@ def _budget(slo: Slo) -> Panel:
 def _burn(slo: Slo, profile: Profile) -> Panel:
     alerts = burns(slo)
     budget = plain(error_budget(slo.target))
+    # Without traffic nothing burns; the budget is there as long as the SLO is measured at all.
+    none = f"0 * {names.of(names.BUDGET_REMAINING, slo.name)}"
     shorts = {profile.window(burn.short) for burn in alerts}
     direct = [profile.window(window) for window in (threshold_window(slo),) if window is not None]
     windows = sorted({*shorts, *(profile.window(burn.long) for burn in alerts), *direct})
@@ -115,7 +117,8 @@ def _burn(slo: Slo, profile: Profile) -> Panel:
         description=_told(alerts, profile, direct),
         unit="none",
         queries=tuple(
-            Query(f"{names.of(names.errors_ratio(window), slo.name)} / {budget}", str(window)) for window in windows
+            Query(f"{names.of(names.errors_ratio(window), slo.name)} / {budget} or {none}", str(window))
+            for window in windows
         )
         or (Query(f"{names.of(names.PERIOD_RATIO, slo.name)} / {budget}", "period"),),
         steps=_burn_steps(alerts),
@@ -135,7 +138,7 @@ def _told(alerts: Sequence[Burn], profile: Profile, direct: Sequence[object]) ->
     fires = f"Fires: {'; '.join(each)}. " if each else "No alert watches it. "
     return (
         "How many times as fast as allowed the budget burns; at 1 it lasts exactly for the period. Dashed are the "
-        f"short windows, which tell that it still goes on. {fires}Without traffic a window has no value."
+        f"short windows, which tell that it still goes on. {fires}Without traffic nothing burns."
     )
 
 
