@@ -117,11 +117,11 @@ def _with_board(slo: Slo) -> Slo:
 
 def _service_id(name: str) -> str:
     """A service's name as part of a file's name and of a uid; never that of another service."""
-    made = object_name(name)
+    made = object_name(name).replace(".", "-")  # Grafana takes no point in a uid
     if made == name and len(made) <= slo_board.MAX_SERVICE_CHARS:
         return made
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{made[: slo_board.MAX_SERVICE_CHARS - 9]}-{digest}".lstrip("-.")
+    return f"{made[: slo_board.MAX_SERVICE_CHARS - 9]}-{digest}".lstrip("-")
 
 
 def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Maintenance]) -> tuple[RuleFile, ...]:

@@ -7,6 +7,7 @@ grafanalib is the author API, with no types and known defects; what it gets wron
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,7 @@ from monitoring.errors import BoardError
 REFRESH = "10s"
 _SHARED_CROSSHAIR = 1
 _ON_TIME_RANGE_CHANGE = 2
+_UID = re.compile("[A-Za-z0-9_-]{1,40}")
 
 
 def dashboard(board: Board, runbook: Runbook | None = None) -> bytes:
@@ -46,6 +48,8 @@ def canonical(value: Any) -> bytes:
 
 
 def _dashboard(board: Board, runbook: Runbook | None) -> Any:
+    if not _UID.fullmatch(board.uid):
+        raise BoardError(f"the uid {board.uid!r} is not 1 to 40 letters, digits, '-' and '_'")
     places = list(place(board.rows))
     _check_ids(board, places)
     return g.Dashboard(

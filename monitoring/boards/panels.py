@@ -55,6 +55,8 @@ _REFS = string.ascii_uppercase
 def _check(panel: Panel) -> None:
     if panel.kind not in _KINDS:
         raise BoardError(f"{panel.key}: there is no kind {panel.kind!r}, only {', '.join(_KINDS)}")
+    if not (panel.title and panel.description and panel.unit):
+        raise BoardError(f"{panel.key}: a panel has a title, a description and a unit")
     if not 1 <= len(panel.queries) <= len(_REFS):
         raise BoardError(f"{panel.key}: {len(panel.queries)} queries; a panel has 1 to {len(_REFS)}")
     fields.thresholds(panel.steps, panel.key)
@@ -87,7 +89,11 @@ def _extra(one: Panel, options: Json | None = None, **defaults: Any) -> Json:
 
 
 def _timeseries(one: Panel, common: Json) -> Any:
+    # A line that is alone needs no colour to be told apart: it has that of the threshold it is past.
+    alone = len(one.queries) == 1 and "{{" not in one.queries[0].legend and len(one.steps) > 1
     return g.TimeSeries(
+        colorMode="thresholds" if alone else "palette-classic",
+        gradientMode="scheme" if alone else "none",
         fillOpacity=25 if one.stacked else 8,
         lineWidth=1,
         showPoints="never",

@@ -116,6 +116,14 @@ class TestEveryKind:
         assert instant["options"]["graphMode"] == "none"
         assert (instant["targets"][0]["instant"], instant["targets"][0]["range"]) == (True, False)
 
+    def test_a_line_that_is_alone_has_the_colour_of_the_threshold_it_is_past(self) -> None:
+        steps = (Step("green"), Step("red", Decimal(1)))
+        alone = defaults(replace(ONE, queries=(Query("up", "up"),), steps=steps))
+        assert (alone["color"]["mode"], alone["custom"]["gradientMode"]) == ("thresholds", "scheme")
+        several = defaults(replace(ONE, steps=steps))
+        assert (several["color"]["mode"], several["custom"]["gradientMode"]) == ("palette-classic", "none")
+        assert several["custom"]["thresholdsStyle"]["mode"] == "dashed"
+
     def test_overrides_name_a_series_or_match_it(self) -> None:
         steps = (Step("green"), Step("red", Decimal(1)))
         some = (
@@ -274,6 +282,7 @@ class TestTheGrid:
 @pytest.mark.parametrize(
     ("panel", "words"),
     [
+        (replace(ONE, unit=""), "has a title, a description and a unit"),
         (replace(ONE, queries=()), "0 queries; a panel has 1 to 26"),
         (replace(ONE, queries=(UP,) * 27), "27 queries; a panel has 1 to 26"),
         (replace(ONE, kind="graph"), "no kind 'graph'"),  # type: ignore[arg-type]
@@ -300,6 +309,12 @@ def test_a_panel_that_contradicts_itself_is_refused_with_its_key(panel: Panel, w
     with pytest.raises(BoardError, match=words) as told:
         grafana.as_json(board(panel))
     assert str(told.value).startswith("one: ")
+
+
+@pytest.mark.parametrize("uid", ["", "a b", "x" * 41, "shop.eu"])
+def test_a_uid_that_grafana_does_not_take_is_refused(uid: str) -> None:
+    with pytest.raises(BoardError, match="is not 1 to 40 letters"):
+        grafana.as_json(board(ONE, uid=uid))
 
 
 def test_two_variables_or_annotations_of_one_name_are_refused() -> None:

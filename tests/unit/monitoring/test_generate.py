@@ -142,7 +142,17 @@ def test_an_environment_that_cannot_work_is_refused_with_its_line(
 
 
 def test_each_service_has_a_board_however_alike_their_names_are(config: Path) -> None:
-    services = ["my-shop", "my shop", "My-Shop", "\u5e97", "\u5e97\u8217", "a" * 35 + "-eu", "a" * 35 + "-us"]
+    services = [
+        "my-shop",
+        "my shop",
+        "My-Shop",
+        "\u5e97",
+        "\u5e97\u8217",
+        "shop.eu",
+        "shop-eu",
+        "a" * 35 + "-eu",
+        "a" * 35 + "-us",
+    ]
     for i, service in enumerate(services):
         spec = slospecs.SLO.replace("service: shop", f"service: {service}").replace(
             "name: checkout\n", f"name: n{i}\n", 1
