@@ -323,3 +323,8 @@ def test_two_variables_or_annotations_of_one_name_are_refused() -> None:
         grafana.as_json(board(ONE, variables=twice))
     with pytest.raises(BoardError, match="two annotations named Deploys"):
         grafana.as_json(board(ONE, annotations=(Annotation("Deploys", "up", "red", ""),)))
+
+
+def test_every_kind_is_documented() -> None:
+    page = (repository.ROOT / "docs/authoring-boards.md").read_text()
+    assert [kind for kind in SHAPES if f"| `{kind}` |" not in page] == []
