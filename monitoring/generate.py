@@ -71,10 +71,12 @@ def plan(config: Config, *, lenient: bool = False) -> Plan:
     _check_rhythm(config)
     _check_retention(config, slos)
     ways = routes.rows(config, slos, maintenances, rules)
-    boards = {board.uid: grafana.dashboard(board) for board in _boards(config, slos)}
+    drawn = _boards(config, slos)
+    boards = {board.uid: grafana.dashboard(board, config.profile.runbook) for board in drawn}
     files = (
         _alert_files(config, slos, maintenances, rules, ways)
         | _board_files(config, boards)
+        | _import_file(config, drawn)
         | _kubernetes_files(config, rules, boards)
         | _proof_files(config, slos)
     )
@@ -115,11 +117,11 @@ def _with_board(slo: Slo) -> Slo:
 
 def _service_id(name: str) -> str:
     """A service's name as part of a file's name and of a uid; never that of another service."""
-    made = object_name(name)
+    made = object_name(name).replace(".", "-")  # Grafana takes no point in a uid
     if made == name and len(made) <= slo_board.MAX_SERVICE_CHARS:
         return made
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{made[: slo_board.MAX_SERVICE_CHARS - 9]}-{digest}".lstrip("-.")
+    return f"{made[: slo_board.MAX_SERVICE_CHARS - 9]}-{digest}".lstrip("-")
 
 
 def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Maintenance]) -> tuple[RuleFile, ...]:
@@ -185,8 +187,16 @@ def _boards(config: Config, slos: Sequence[Slo]) -> list[Board]:
     services = {slo.service.name: slo.service for slo in slos}
     return [
         *(make(slos) for name in config.file.mixins for make in MIXINS[name].boards),
-        *(slo_board.board(service, _service_id(name)) for name, service in services.items()),
+        *(
+            board
+            for name, service in services.items()
+            for board in slo_board.boards(service, _service_id(name), _of(slos, name), config.profile)
+        ),
     ]
+
+
+def _of(slos: Iterable[Slo], service: str) -> tuple[Slo, ...]:
+    return tuple(slo for slo in slos if slo.service.name == service)
 
 
 def _board_files(config: Config, boards: Mapping[str, bytes]) -> dict[Path, bytes]:
@@ -197,6 +207,12 @@ def _board_files(config: Config, boards: Mapping[str, bytes]) -> dict[Path, byte
         folder / "provisioning/datasources/prometheus.yaml": source,
         folder / f"provisioning/dashboards/{config.file.service}.yaml": provider,
     } | {folder / f"{uid}.json": board for uid, board in boards.items()}
+
+
+def _import_file(config: Config, boards: Sequence[Board]) -> dict[Path, bytes]:
+    """The first board once more, for those who import by hand."""
+    path = config.dashboards_folder / "grafana-dashboard.json"
+    return {path: provisioning.importable(boards[0], config.profile.runbook)} if boards else {}
 
 
 def _kubernetes_files(config: Config, rules: Iterable[RuleFile], boards: Mapping[str, bytes]) -> dict[Path, bytes]:

@@ -9,6 +9,17 @@ from decimal import Decimal
 from typing import Literal
 
 GRID_WIDTH = 24
+RUNBOOK = "runbook:"
+"""How a link names a runbook; the configured place of runbooks takes its stead when boards are generated."""
+
+
+def stable_id(key: str) -> int:
+    """A positive 31-bit number that only depends on the key.
+
+    Grafana asks for no more than uniqueness within a board, which generating checks.
+    """
+    digest = hashlib.sha256(key.encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1 or 1
 
 
 Kind = Literal["timeseries", "stat", "gauge", "bargauge", "heatmap", "table", "state-timeline"]
@@ -63,6 +74,11 @@ class Link:
     url: str
 
 
+def runbook(name: str) -> Link:
+    """The link to a page of docs/runbooks, named without its extension."""
+    return Link(f"Runbook: {name.replace('-', ' ')}", f"{RUNBOOK}{name}")
+
+
 @dataclass(frozen=True)
 class Panel:
     """One panel. `key` is forever: its id follows from it, so moving or renaming changes no id."""
@@ -86,12 +102,25 @@ class Panel:
 
     @property
     def id(self) -> int:
-        """A positive 31-bit number that only depends on the key.
+        """Grafana's number for the panel."""
+        return stable_id(self.key)
 
-        Grafana asks for no more than uniqueness within a board, which the validation checks.
-        """
-        digest = hashlib.sha256(self.key.encode()).digest()
-        return int.from_bytes(digest[:4], "big") >> 1 or 1
+
+@dataclass(frozen=True)
+class Heading:
+    """The line above a row that names it and folds it; its id follows from the title, so titles differ in a board."""
+
+    title: str
+
+    @property
+    def key(self) -> str:
+        """What the id is made from; no panel has such a key by chance."""
+        return f"heading: {self.title}"
+
+    @property
+    def id(self) -> int:
+        """Grafana's number for the line."""
+        return stable_id(self.key)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 Its defects that touch us: the schema version 12, whose migrations overwrite settings;
 the first threshold as the text "null", with which no threshold ever shows; coarse
-queries (maxDataPoints 100, intervalFactor 2, step 10); keys of Grafana 4 to 7; nulls
-where a key should be absent. What is kept is listed; anything else is dropped.
+queries (maxDataPoints 100, intervalFactor 2, step 10); gauges, bar gauges and heatmaps
+in shapes of Grafana 4 to 7; nulls where a key should be absent. What is kept is listed,
+here and in `shapes`; anything else is dropped.
 """
 
 from __future__ import annotations
@@ -11,31 +12,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
+from monitoring.boards.shapes import PLUGIN_VERSION, SHAPES, merged
+from monitoring.errors import BoardError
+
 SCHEMA_VERSION = 42
 
 _DASHBOARD = {
-    "annotations", "description", "editable", "graphTooltip", "links", "panels", "refresh", "schemaVersion",
-    "tags", "templating", "time", "timepicker", "timezone", "title", "uid",
+    "annotations", "description", "editable", "graphTooltip", "links", "refresh",
+    "tags", "time", "timezone", "title", "uid",
 }  # fmt: skip
 _PANEL = {
-    "datasource", "description", "fieldConfig", "gridPos", "id", "options", "targets", "title", "type",
+    "datasource", "description", "gridPos", "id", "links", "title", "transformations", "type",
 }  # fmt: skip
-_TARGET = {"datasource", "expr", "legendFormat", "refId"}
+_ROW = {"collapsed", "gridPos", "id", "panels", "title", "type"}
+_TARGET = {"datasource", "exemplar", "expr", "instant", "legendFormat", "refId"}
 _VARIABLE = {
-    "allValue", "current", "datasource", "definition", "hide", "includeAll", "label", "multi", "name", "options",
+    "allValue", "current", "datasource", "hide", "includeAll", "label", "multi", "name", "options",
     "query", "refresh", "regex", "sort", "type",
 }  # fmt: skip
+_DEFAULTS = {"color", "decimals", "displayName", "mappings", "max", "min", "noValue", "unit"}
 _TIME_PICKER = {"refresh_intervals"}
+_STEP = {"color", "value"}
 
 
 def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A dashboard of schema 42: listed keys only, thresholds that work, no nulls but a base threshold's."""
-    kept = _keep(raw, _DASHBOARD)
-    kept["schemaVersion"] = SCHEMA_VERSION
-    kept["timepicker"] = _keep(raw["timepicker"], _TIME_PICKER)
-    kept["templating"] = {"list": [_variable(v) for v in raw["templating"]["list"]]}
-    kept["panels"] = [_panel(p) for p in raw["panels"]]
-    return kept
+    """A dashboard of schema 42: listed keys only, thresholds that work, no nulls but a base threshold's.
+
+    Raises BoardError for a panel type that `shapes` does not know.
+    """
+    return _keep(raw, _DASHBOARD) | {
+        "panels": [_panel(panel) for panel in raw["panels"]],
+        "schemaVersion": SCHEMA_VERSION,
+        "templating": {"list": [_variable(v) for v in raw["templating"]["list"]]},
+        "timepicker": _keep(raw["timepicker"], _TIME_PICKER),
+    }
 
 
 def _keep(raw: Mapping[str, Any], keys: Set[str]) -> dict[str, Any]:
@@ -60,23 +70,69 @@ def _variable(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _panel(raw: Mapping[str, Any]) -> dict[str, Any]:
-    kept = _keep(raw, _PANEL)
-    kept["targets"] = [_keep(target, _TARGET) | {"range": True, "instant": False} for target in raw["targets"]]
-    defaults = kept["fieldConfig"]["defaults"]
-    defaults["thresholds"] = _thresholds(raw["fieldConfig"]["defaults"]["thresholds"])
-    defaults.setdefault("color", {"mode": "thresholds"})
-    custom = defaults["custom"]
-    if custom.get("scaleDistribution", {}).get("type") == "linear":
-        custom["scaleDistribution"] = {"type": "linear"}
-    if legend := kept["options"].get("legend"):
-        legend["showLegend"] = legend["displayMode"] != "hidden"
+    if raw["type"] == "row":
+        return _keep(raw, _ROW)
+    if raw["type"] not in SHAPES:
+        raise BoardError(f"the panel {raw.get('title')!r} is a {raw['type']}; there is {', '.join(sorted(SHAPES))}")
+    shape, old = SHAPES[raw["type"]], _before_7(raw)
+    config = raw.get("fieldConfig") or {}
+    given = old["defaults"] | {key: value for key, value in config.get("defaults", {}).items() if value is not None}
+    kept = {key: value for key, value in _keep(raw, _PANEL).items() if value or key not in ("links", "transformations")}
+    return kept | {
+        "fieldConfig": {
+            "defaults": {"color": {"mode": shape.color}, "mappings": [], **_keep(given, _DEFAULTS)}
+            | {
+                "custom": _tidy(merged(shape.custom, given.get("custom") or {}, shape.extra)),
+                "thresholds": _thresholds(given.get("thresholds") or {}),
+            },
+            "overrides": [_override(one) for one in config.get("overrides") or ()],
+        },
+        "options": _tidy(merged(shape.options, old["options"] | _dictionary(raw.get("options")))),
+        "pluginVersion": PLUGIN_VERSION,
+        "targets": [_target(target, shape.format) for target in raw["targets"]],
+    }
+
+
+def _before_7(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Where grafanalib's gauges and table put what belongs into the field config and the options today."""
+    config, options = raw.get("fieldConfig") or {}, _dictionary(raw.get("options"))
+    fields = options.get("fieldOptions") or {}  # the bar gauge's
+    defaults = {**(fields.get("defaults") or {})}
+    for key in ("mappings", "color"):
+        if found := fields.get(key) or raw.get(key):
+            defaults[key] = found
+    if raw["type"] == "heatmap":
+        defaults.pop("color", None)  # a scheme of cells, not a field's colour
+    calcs = fields.get("calcs") or (config.get("defaults") or {}).get("calcs")
+    moved = {key: config[key] for key in ("showThresholdLabels", "showThresholdMarkers") if key in config}
+    return {"defaults": defaults, "options": moved | ({"reduceOptions": {"calcs": calcs}} if calcs else {})}
+
+
+def _dictionary(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}  # the heatmap's are an empty list
+
+
+def _target(raw: Mapping[str, Any], format_: str) -> dict[str, Any]:
+    instant = bool(raw.get("instant"))
+    kept = _keep(raw, _TARGET) | {"format": format_, "instant": instant, "range": not instant}
+    if not kept.get("exemplar"):
+        kept.pop("exemplar", None)
     return kept
+
+
+def _override(raw: Mapping[str, Any]) -> dict[str, Any]:
+    properties = [
+        {"id": one["id"], "value": _thresholds(one["value"]) if one["id"] == "thresholds" else _tidy(one["value"])}
+        for one in raw["properties"]
+    ]
+    return {"matcher": _tidy(raw["matcher"]), "properties": properties}
 
 
 def _thresholds(raw: Mapping[str, Any]) -> dict[str, Any]:
     # The base step's null stands for minus infinity, which JSON cannot write: the one null the schema wants.
-    steps = [
-        {"color": step["color"], "value": None if i == 0 else _tidy(step["value"])}
-        for i, step in enumerate(raw["steps"])
-    ]
-    return {"mode": raw["mode"], "steps": steps}
+    # Without a step Grafana draws grey, and its tables of version 11 are said to fail.
+    steps = raw.get("steps") or [{"color": "green"}]
+    return {
+        "mode": raw.get("mode") or "absolute",
+        "steps": [_keep(step, _STEP) | ({"value": None} if i == 0 else {}) for i, step in enumerate(steps)],
+    }

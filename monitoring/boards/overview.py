@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from monitoring.boards.model import Board, Panel, Query, Row, Step, Variable
+from monitoring.boards.model import Board, Override, Panel, Query, Row, Step, Variable, runbook
 from monitoring.errors import BoardError
 from monitoring.maths.burn import error_budget
 from monitoring.maths.decimals import percent
@@ -27,6 +27,7 @@ _MESSAGES = {"path": "message"}
 _P95 = Decimal("0.95")
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
+_OWED, _SEEN = "owed, all", "p95 seen by the probe"
 
 
 def board(slos: Sequence[Slo]) -> Board:
@@ -58,11 +59,14 @@ def _connections() -> Panel:
     return Panel(
         key="overview/connections",
         title="Connections",
-        description="WebSocket connections open now, per node.",
+        description="WebSocket connections open now, per node, on one another. One node's share falls at once: look "
+        "for NodeDown, its people come back to the others. All fall: people cannot connect; look at the objective of "
+        "connects, then at what is before the nodes.",
         unit="short",
         queries=(Query(signals.CONNECTIONS.sum(_NODES, by=("instance",)), "{{instance}}"),),
         minimum=_ZERO,
         stacked=True,
+        links=(runbook("connects"), runbook("node-down"), runbook("reconnect-storm")),
     )
 
 
@@ -70,14 +74,17 @@ def _deliveries() -> Panel:
     return Panel(
         key="overview/deliveries",
         title="Deliveries a second",
-        description="Events handed to sockets, by what they are, and how many were owed. "
-        "Owed above delivered means people are waiting.",
+        description="Events handed to sockets, by what they are, and dashed how many were owed. Owed above the sum of "
+        "the others: people are waiting; find the slow stage on the fan-out board. Both fall: nobody sends, or sends "
+        "are refused; look at the error rate.",
         unit="ops",
         queries=(
             Query(signals.FANOUT_LATENCY.event_rate(_NODES, by=("path",)), "{{path}}"),
-            Query(signals.FANOUT_OWED.rate(_NODES), "owed, all"),
+            Query(signals.FANOUT_OWED.rate(_NODES), _OWED),
         ),
         minimum=_ZERO,
+        overrides=(Override(_OWED, color="text", dashed=True),),
+        links=(runbook("fanout-latency"),),
     )
 
 
@@ -87,17 +94,20 @@ def _latency(slo: Slo) -> Panel:
         raise BoardError(f"the board {UID} wants the good events of {slo.name} to be a bucket with a bound `le`")
     quantiles = (("p50", Decimal("0.5")), ("p95", _P95), ("p99", Decimal("0.99")))
     server = (Query(signals.FANOUT_LATENCY.quantile(q, _NODES, where=_MESSAGES), name) for name, q in quantiles)
-    probe = Query(signals.PROBE_LATENCY.quantile(_P95, _PROBES), "p95 seen by the probe")
+    probe = Query(signals.PROBE_LATENCY.quantile(_P95, _PROBES), _SEEN)
     return Panel(
         key="overview/fanout-latency",
         title="Fan-out p50, p95, p99",
         description=f"From receiving a message to the recipient's socket; {percent(slo.target)} shall stay below "
-        f"{bound} s. The probe measures from the intended send to the other client, so loop lag shows there and not "
-        "in the server's. Quantiles only know what was delivered: for a stall look at owed against delivered.",
+        f"{bound} s. Dashed is what the probe measures from the intended send to the other client: where it alone is "
+        "high, look at the event loop or between the nodes and the people; where both are, at the fan-out board's "
+        "stages. Quantiles only know what was delivered: for a stall look at owed against delivered.",
         unit="s",
         queries=(*server, probe),
         steps=(Step("green"), Step("red", Decimal(bound))),
         minimum=_ZERO,
+        overrides=(Override(_SEEN, color="purple", dashed=True),),
+        links=(runbook(slo.runbook), runbook("probe")),
     )
 
 
@@ -109,7 +119,8 @@ def _loss(slo: Slo) -> Panel:
         key="overview/delivery-loss",
         title="Delivery loss",
         description="Owed message deliveries that the device had not acknowledged after 30 s, and canaries that never "
-        f"came; no more than {percent(error_budget(slo.target))} may be. Zero without traffic.",
+        f"came; no more than {percent(error_budget(slo.target))} may be. Zero without traffic. Above it: look whether "
+        "the nodes read the log to its end (LogLag) and whether devices are cut off as too slow.",
         unit="percentunit",
         queries=(
             Query(_share(f"clamp_min({settled} - {confirmed}, 0)", settled), "not acknowledged"),
@@ -117,6 +128,7 @@ def _loss(slo: Slo) -> Panel:
         ),
         steps=(Step("green"), Step("red", error_budget(slo.target))),
         minimum=_ZERO,
+        links=(runbook(slo.runbook), runbook("probe-canary-lost"), runbook("log-lag")),
     )
 
 
@@ -124,8 +136,10 @@ def _budget() -> Panel:
     return Panel(
         key="overview/error-budget",
         title="Error budget left",
-        description="Share of each SLO's error budget that is left in its period; below zero the objective is missed.",
+        description="Share of each SLO's error budget that is left in its period; below zero the objective is missed. "
+        "Orange: let only what mends it be deployed. Which window burns it shows the board of the objectives.",
         unit="percentunit",
+        decimals=1,
         queries=(Query(names.BUDGET_REMAINING, "{{slo_id}}"),),
         kind="stat",
         steps=(Step("red"), Step("orange", _ZERO), Step("green", Decimal("0.25"))),
@@ -140,11 +154,13 @@ def _errors(slo: Slo) -> Panel:
         key="overview/error-rate",
         title="Error rate",
         description="HTTP requests and socket commands that ended in a server error; no more than "
-        f"{percent(error_budget(slo.target))} may. Zero without traffic.",
+        f"{percent(error_budget(slo.target))} may. Zero without traffic. Above it: the nodes' log names each error; "
+        "first see whether the database answers (p95 beside, DatabaseDisconnected).",
         unit="percentunit",
         queries=(Query(_share(bad, every), "{{transport}}"),),
         steps=(Step("green"), Step("red", error_budget(slo.target))),
         minimum=_ZERO,
+        links=(runbook(slo.runbook), runbook("database-disconnected")),
     )
 
 
@@ -159,10 +175,12 @@ def _internals() -> Panel:
         key="overview/internals",
         title="p95 in database, Redis, loop and GC",
         description="One database call, one Redis publish, one delay of the event loop, one garbage collection. "
-        "Zero when there was none.",
+        "Zero when there was none. What rises together with the fan-out is its cause: database, then look at "
+        "PostgreSQL and the pool; Redis, then at the bus; loop or GC, then at that node's CPU.",
         unit="s",
         queries=tuple(Query(histogram.quantile_or_zero(_P95, _NODES), name) for name, histogram in parts),
         minimum=_ZERO,
+        links=(runbook("database-pool-exhausted"), runbook("bus-disconnected"), runbook("loop-lag")),
     )
 
 
@@ -170,10 +188,12 @@ def _cpu() -> Panel:
     return Panel(
         key="overview/cpu",
         title="CPU per node",
-        description="Share of one core that each node's process uses; the event loop has one core.",
+        description="Share of one core that each node's process uses. The event loop has one core: a node near 100 % "
+        "is late with everything. One node alone: move people from it; all: add nodes.",
         unit="percentunit",
         queries=(Query(signals.CPU.rate(_NODES, by=("instance",)), "{{instance}}"),),
         minimum=_ZERO,
+        links=(runbook("loop-lag"),),
     )
 
 
@@ -181,10 +201,12 @@ def _memory() -> Panel:
     return Panel(
         key="overview/memory",
         title="Memory per node",
-        description="Resident memory of each node's process.",
+        description="Resident memory of each node's process. It follows the connections; memory that grows while they "
+        "do not is a leak or devices that read too slowly: drain that node and start it anew.",
         unit="bytes",
         queries=(Query(signals.MEMORY.sum(_NODES, by=("instance",)), "{{instance}}"),),
         minimum=_ZERO,
+        links=(runbook("slow-consumers"),),
     )
 
 
@@ -193,7 +215,8 @@ def _alerts() -> Panel:
     return Panel(
         key="overview/alerts",
         title="Alerts firing",
-        description="Alerts firing now, without the Watchdog, which always does.",
+        description="Alerts firing now, without the Watchdog, which always does; 0 is none. Each alert's page says "
+        "what to do: the on-call board lists them.",
         unit="short",
         queries=(Query(f"count({firing}) or vector(0)", "firing"),),
         kind="stat",

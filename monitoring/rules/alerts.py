@@ -20,6 +20,7 @@ from monitoring.rules import names, sli
 from monitoring.rules.model import Alert
 from monitoring.rules.profile import Profile
 from monitoring.rules.tiers import Burn
+from monitoring.signals import deploys
 from monitoring.spec.model import Slo
 from monitoring.spec.targets import notify_label
 
@@ -137,8 +138,8 @@ def _outlook(slo: Slo, profile: Profile, nominal: Duration) -> str:
 
 def _deployed(slo: Slo) -> str:
     """The last deployment of the service, if there was one lately: it is the first suspect."""
-    deploys = Selector("monitoring_deploy_timestamp_seconds", (Matcher("service", "=", slo.service.name),))
-    last = f"time() - topk(1, {deploys} > time() - {_LATELY_S})"
+    deployed = Selector(deploys.DEPLOYED.name, (Matcher("service", "=", slo.service.name),))
+    last = f"time() - topk(1, {deployed} > time() - {_LATELY_S})"
     last = last.replace("`", r"\x60")  # which would end the template's own quotes
     what = " Last deployment: {{ .Labels.version }} to {{ .Labels.environment }} by {{ .Labels.author }}"
     return f"{{{{ range query `{last}` }}}}{what}, {{{{ .Value | humanizeDuration }}}} ago.{{{{ end }}}}"

@@ -291,6 +291,8 @@ def test_every_panel_of_its_board_is_drawn(house: House) -> None:
     assert {query.panel_title for query in queries} == {panel["title"] for panel in panels}
     for query in queries:
         assert "$" not in query.expr
+        if f'"{WITHOUT_DATA}"' in query.expr:
+            continue  # its own row is empty, which is the truth
         lines = house.drawn(query.expr)
         assert lines, query
         assert all(math.isfinite(value) for line in lines for value in line), query

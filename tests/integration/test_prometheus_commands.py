@@ -35,7 +35,7 @@ from monitoring.rules.tiers import burns
 from monitoring.spec import reader
 from monitoring.spec.model import Slo
 from tests.support import monitoringconfig, slospecs
-from tests.support.repository import SLOS
+from tests.support.repository import SLOS, runbook
 from tests.support.servers import eventually
 from tests.support.shop import create_blocks, running_prometheus, running_shop
 
@@ -206,7 +206,7 @@ class TestGate:
         done = world.run("gate", "checkout", "--format", "json")
         assert done.exit_code == 0, done.output
         (told,) = json.loads(done.output)["slos"]
-        board = dashboard(overview.board(reader.load([SLOS])))
+        board = dashboard(overview.board(reader.load([SLOS])), runbook)
         (asked,) = (q for q in panel_queries(json.loads(board), **BOARD) if names.BUDGET_REMAINING in q.expr)
         shown = Client(world.url).scalar(asked.expr)
         assert told["budget_remaining"] == pytest.approx(shown, abs=0.001)

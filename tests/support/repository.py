@@ -9,3 +9,8 @@ SLOS = ROOT / "monitoring" / "slos"
 ALERTS = ROOT / "alerts"
 DASHBOARDS = ROOT / "dashboards"
 RUNBOOKS = ROOT / "docs" / "runbooks"
+
+
+def runbook(name: str) -> str:
+    """Where a board made by a test says that a runbook is."""
+    return f"https://runbooks.test/{name}.md"

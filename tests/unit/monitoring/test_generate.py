@@ -84,6 +84,8 @@ def test_check_names_what_is_stale_missing_and_orphan(config: Path) -> None:
         MANIFEST: "stale",
         "slo-payment.yml": "missing",
         "slo-checkout.yml": "orphan",
+        "shop-slos.json": "stale",
+        "grafana-dashboard.json": "stale",
     }
 
 
@@ -140,7 +142,17 @@ def test_an_environment_that_cannot_work_is_refused_with_its_line(
 
 
 def test_each_service_has_a_board_however_alike_their_names_are(config: Path) -> None:
-    services = ["my-shop", "my shop", "My-Shop", "\u5e97", "\u5e97\u8217", "a" * 35 + "-eu", "a" * 35 + "-us"]
+    services = [
+        "my-shop",
+        "my shop",
+        "My-Shop",
+        "\u5e97",
+        "\u5e97\u8217",
+        "shop.eu",
+        "shop-eu",
+        "a" * 35 + "-eu",
+        "a" * 35 + "-us",
+    ]
     for i, service in enumerate(services):
         spec = slospecs.SLO.replace("service: shop", f"service: {service}").replace(
             "name: checkout\n", f"name: n{i}\n", 1
@@ -148,7 +160,7 @@ def test_each_service_has_a_board_however_alike_their_names_are(config: Path) ->
         (config.parent / f"specs/{i}.yaml").write_text(spec)
     (config.parent / "specs/spec.yaml").unlink()
     assert run("generate", config).exit_code == 0
-    boards = [json.loads(path.read_text()) for path in (config.parent / "out/dashboards").glob("*.json")]
+    boards = [json.loads(path.read_text()) for path in (config.parent / "out/dashboards").glob("*-slos.json")]
     assert len({board["uid"] for board in boards}) == len(services)
     assert all(len(board["uid"]) <= 40 for board in boards)
     rules = "".join(path.read_text() for path in (config.parent / "out/alerts/rules").glob("slo-n*.yml"))

@@ -36,7 +36,7 @@ def test_each_rule_file_is_a_prometheus_rule_with_the_same_groups(folder: Path) 
 
 
 def test_each_board_is_a_config_map_that_grafanas_sidecar_finds(folder: Path) -> None:
-    boards = sorted((folder / "dashboards").glob("*.json"))
+    boards = sorted((folder / "dashboards").glob("*-slos.json"))
     assert boards
     for board in boards:
         found = yaml.safe_load((folder / f"kubernetes/dashboard-{board.stem}.yaml").read_text())
