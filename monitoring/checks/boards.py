@@ -1,4 +1,4 @@
-"""Dashboards, whoever drew them, with the line of each thing that is wrong; pure but for promtool, which is asked before."""
+"""Dashboards, whoever drew them, with the line of each thing that is wrong; pure: promtool is asked before."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class MetricSourceError(InputError):
 
 
 def read(source: str) -> Metrics:
-    """The metrics of a URL or a file. Raises MetricSourceError or PrometheusError, which name it and say what is wrong."""
+    """The metrics of a URL or a file. Raises MetricSourceError or PrometheusError, which name it."""
     return _live(source) if source.startswith(("http://", "https://")) else _file(Path(source))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.lint.names import names_in
+from monitoring.dollars import names_in
 from monitoring.lint.read import Dashboard, mapping, sequence, text
 
 RULES = Rules()
@@ -40,24 +40,33 @@ def _places(board: Dashboard) -> Iterator[tuple[str, str]]:
 )
 def hard_coded(board: Dashboard, known: Known) -> Iterator[Hit]:
     """Each name or uid that is written in, once, at its first place."""
+    if known.datasources is None:
+        for name, where in _written_in(board).items():
+            yield Hit(where[0], f"{name!r} is written in{_and_others(where)}")
+
+
+def _written_in(board: Dashboard) -> dict[str, list[str]]:
+    """Every name or uid that no variable stands for, with its places."""
     places: dict[str, list[str]] = {}
     for pointer, name in _places(board):
-        if name not in _OF_GRAFANA and not names_in(name) and name not in (known.datasources or ()):
+        if name not in _OF_GRAFANA and not names_in(name):
             places.setdefault(name, []).append(pointer)
-    for name, where in places.items():
-        if known.datasources is None:
-            also = f", and in {len(where) - 1} other places" if len(where) > 1 else ""
-            yield Hit(where[0], f"{name!r} is written in{also}")
+    return places
+
+
+def _and_others(where: list[str]) -> str:
+    return f", and in {len(where) - 1} other places" if len(where) > 1 else ""
 
 
 @RULES.rule("datasource-unknown", Severity.ERROR, "Grafana does not find it, and the panel shows an error.")
 def unknown(board: Dashboard, known: Known) -> Iterator[Hit]:
-    """Data sources that are not among those that were named."""
+    """Data sources that are not among those that are provisioned, each at its first place."""
     if known.datasources is None:
         return
-    for pointer, name in _places(board):
-        if name not in _OF_GRAFANA and not names_in(name) and name not in known.datasources:
-            yield Hit(pointer, f"no data source {name!r}; there is {', '.join(sorted(known.datasources)) or 'none'}")
+    there = ", ".join(sorted(known.datasources))
+    for name, where in _written_in(board).items():
+        if name not in known.datasources:
+            yield Hit(where[0], f"no data source {name!r}; there is {there}{_and_others(where)}")
 
 
 @RULES.rule(

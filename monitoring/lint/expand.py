@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitoring.errors import PromqlError
-from monitoring.lint.names import VARIABLE, name_of
+from monitoring.dollars import VARIABLE, name_of
 from monitoring.lint.read import Dashboard, mapping, sequence, text
 from monitoring.promql import parse
 
@@ -42,7 +42,7 @@ class Expanded:
 
 
 def expand(expr: str, board: Dashboard) -> Expanded:
-    """The expression with every variable put in. Raises PromqlError, in the words of the first reading, when none parses."""
+    """The expression with every variable put in. Raises PromqlError, of the likeliest reading, when none parses."""
     first: PromqlError | None = None
     for reading in itertools.islice(_readings(expr, _values(board)), _MAX_READINGS):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence
@@ -91,7 +92,7 @@ def row_panels(board: Dashboard, _known: Known) -> Iterator[Hit]:
 def row_empty(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """Rows that nothing follows before the next row."""
     panels = [one for one in board.panels if one.row is None]
-    for one, following in zip(panels, [*panels[1:], None], strict=True):
+    for one, following in zip_longest(panels, panels[1:]):
         is_last = following is None or following.type == "row"
         if one.type == "row" and is_last and not sequence(one.json.get("panels")):
             yield Hit(one.pointer, f"the row {one.title!r} is empty")

@@ -9,10 +9,12 @@ from typing import Any
 import promql_parser as pp
 
 from monitoring.lint.asked import asked, queries
+from monitoring.lint.expand import MARK
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.lint.names import names_in
+from monitoring.dollars import names_in
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence
 from monitoring.lint.series import NAME, Labels, is_scalar, labels_of, matching, operator, walk
+from monitoring.promql import Matcher, selector_of
 
 RULES = Rules()
 
@@ -25,13 +27,15 @@ _NAMED = frozenset({"timeseries", "graph", "stat", "bargauge", "gauge", "piechar
 def missing(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """Queries of several series without a legend, in panels that write names."""
     for _one, expanded, target in queries(board):
-        several = not labels_of(expanded.tree).is_single
-        if target.panel.type in ("timeseries", "graph") and several and not target.legend and _has_legend(target.panel):
-            if not sequence(target.panel.json.get("transformations")):
-                yield Hit(target.pointer, f"query {target.ref_id or '?'} of {target.panel.title!r} has no legend")
+        if target.legend or labels_of(expanded.tree).is_single or not _has_legend(target.panel):
+            continue
+        yield Hit(target.pointer, f"query {target.ref_id or '?'} of {target.panel.title!r} has no legend")
 
 
 def _has_legend(panel: Panel) -> bool:
+    """Whether it writes the names of its series, as the data source gives them."""
+    if panel.type not in ("timeseries", "graph") or sequence(panel.json.get("transformations")):
+        return False
     legend = mapping(mapping(panel.json.get("options")).get("legend"))
     old = mapping(panel.json.get("legend"))
     return (
@@ -78,7 +82,7 @@ def ambiguous(board: Dashboard, _known: Known) -> Iterator[Hit]:
             named = frozenset(_LABEL.findall(legend))
             constant = bool(legend) and legend != "__auto" and not names_in(legend)
             place = f"{target.pointer}/legendFormat"
-            if constant and not named and labels.closed and labels.names - _fixed(expanded.tree):
+            if constant and not named and labels.closed and labels.names - _fixed(expanded.tree, board):
                 yield Hit(place, f"every series by {', '.join(sorted(labels.names))} is called {legend!r}")
             elif constant and legend in seen and (not named or labels.closed):
                 yield Hit(place, f"queries {seen[legend]} and {target.ref_id or '?'} are both called {legend!r}")
@@ -86,14 +90,19 @@ def ambiguous(board: Dashboard, _known: Known) -> Iterator[Hit]:
                 seen.setdefault(legend, target.ref_id or "?")
 
 
-def _fixed(tree: Any) -> frozenset[str]:
-    """Labels that every selector of an expression sets to one value."""
+def _fixed(tree: Any, board: Dashboard) -> frozenset[str]:
+    """Labels that every selector of an expression sets to one value, or to a variable that has only one."""
+    single = {variable.name for variable in board.variables if not variable.is_multiple}
     fixed: frozenset[str] | None = None
     for node, _ in walk(tree):
         if isinstance(node, pp.VectorSelector):
-            own = frozenset(m.name for m in node.matchers.matchers if str(m.op).endswith(".Equal"))
+            own = frozenset(m.label for m in selector_of(node).matchers if m.operator == "=" or _is_one(m, single))
             fixed = own if fixed is None else fixed & own
     return fixed or frozenset()
+
+
+def _is_one(matcher: Matcher, single: set[str]) -> bool:
+    return matcher.operator == "=~" and matcher.value.removeprefix(f"{MARK}_") in single and MARK in matcher.value
 
 
 @RULES.rule(
@@ -104,29 +113,24 @@ def match_empty(board: Dashboard, _known: Known) -> Iterator[Hit]:
     for one in asked(board):
         for node, _ in walk(one.expanded.tree) if one.expanded else ():
             if isinstance(node, pp.BinaryExpr) and not is_scalar(node.lhs) and not is_scalar(node.rhs):
-                if why := _never(node):
-                    yield Hit(one.pointer, why)
+                yield from (Hit(one.pointer, why) for why in _never(node))
 
 
-def _never(node: Any) -> str | None:
+def _never(node: Any) -> Iterator[str]:
+    """Why two sides never match; nothing when they may."""
     left, right = labels_of(node.lhs).less(frozenset({NAME})), labels_of(node.rhs).less(frozenset({NAME}))
     how, named, side, _ = matching(node)
     kind = operator(node)
     if kind == "or":
-        return None
+        return
     if how == "on":
-        for label_ in sorted(named):
-            if {left.has(label_), right.has(label_)} == {True, False}:
-                return f"{kind} on ({label_}), which one side has and the other has not"
-        return None
+        odd = [one for one in sorted(named) if _surely(one, left, right)]
+        yield from (f"{kind} on ({one}), which one side has and the other has not" for one in odd[:1])
+        return
     dropped = named if how == "ignoring" else frozenset()
     a, b = left.less(dropped), right.less(dropped)
-    if side or not (a.closed and b.closed):
-        return None
-    odd = {one for one in a.names ^ b.names if _surely(one, a, b)}
-    if odd:
-        return f"{kind} between series by ({_list(a)}) and by ({_list(b)}): on (…) says what they share"
-    return None
+    if not side and a.closed and b.closed and any(_surely(one, a, b) for one in a.names ^ b.names):
+        yield f"{kind} between series by ({_list(a)}) and by ({_list(b)}): on (…) says what they share"
 
 
 def _surely(label_: str, a: Labels, b: Labels) -> bool:
@@ -153,7 +157,7 @@ def many_to_one(board: Dashboard, _known: Known) -> Iterator[Hit]:
                 continue
             for tree in (node.lhs, node.rhs):
                 labels = labels_of(tree)
-                more = labels.names - named - {NAME} - _fixed(tree)
+                more = labels.names - named - {NAME} - _fixed(tree, board)
                 if labels.closed and more and all(labels.has(name) for name in more):
                     yield Hit(
                         one.pointer,

@@ -287,7 +287,7 @@ def metric_type(board: Dashboard, known: Known) -> Iterator[Hit]:
     "No series has the label, so everything falls into one group, or nothing matches.",
 )
 def label_unknown(board: Dashboard, known: Known) -> Iterator[Hit]:
-    """Grouping by a label that an aggregation inside has dropped; with `--metrics` also by one that the metric has not."""
+    """Grouping by a label that an aggregation inside has dropped; with `--metrics` also by one the metric has not."""
     for one in asked(board):
         if one.expanded is None:
             continue

@@ -24,8 +24,6 @@ class Series:
 
     kind: str
     labels: frozenset[str]
-    is_part: bool = False
-    """Whether it is the buckets, the count or the sum of a family."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Metrics:
             if base and base.type in ("histogram", "gaugehistogram", "summary", "unknown", "untyped"):
                 labels = frozenset(base.labels) | _TARGET_LABELS
                 bounds = frozenset({"le"}) if part == "_bucket" else frozenset()
-                return Series("counter", (labels - {"le", "quantile"}) | bounds, is_part=True)
+                return Series("counter", (labels - {"le", "quantile"}) | bounds)
         if name.endswith("_total") and (found := self.families.get(name.removesuffix("_total"))):
             return Series("counter", frozenset(found.labels) | _TARGET_LABELS) if found.type == "counter" else None
         return None

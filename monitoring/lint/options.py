@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.lint.names import names_in
+from monitoring.dollars import names_in
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence, text
 from monitoring.lint.registry import (
     COLOR_MODES,
@@ -68,9 +68,9 @@ _CUSTOM = frozenset({
     "gradientMode", "showPoints", "pointSize", "pointSymbol", "spanNulls", "stacking", "thresholdsStyle", "transform",
     "axisPlacement", "axisLabel", "axisWidth", "axisSoftMin", "axisSoftMax", "axisGridShow", "axisCenteredZero",
     "axisColorMode", "axisBorderShow", "scaleDistribution", "hideFrom", "barAlignment", "barWidthFactor",
-    "barMaxWidth", "lineColor", "pointColor", "insertNulls", "show", "pointShape", "align", "cellOptions", "displayMode",
-    "filterable", "hidden", "inspect", "minWidth", "width", "wrapText", "wrapHeaderText", "tooltip", "footer",
-    "tooltipOptions", "hideFromViz", "cellHeight", "showPointLabels", "label", "x", "y", "size", "viz",
+    "barMaxWidth", "lineColor", "pointColor", "insertNulls", "show", "pointShape", "align", "cellOptions",
+    "displayMode", "filterable", "hidden", "inspect", "minWidth", "width", "wrapText", "wrapHeaderText", "tooltip",
+    "footer", "tooltipOptions", "hideFromViz", "cellHeight", "showPointLabels", "label", "x", "y", "size", "viz",
 })  # fmt: skip
 _MAPPINGS = frozenset({"value", "range", "regex", "special"})
 _SPECIAL = frozenset({"true", "false", "null", "nan", "null+nan", "empty"})

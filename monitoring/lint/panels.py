@@ -75,9 +75,9 @@ def ref_ids(board: Dashboard, _known: Known) -> Iterator[Hit]:
 def description(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """Panels that nothing explains."""
     for panel in board.panels:
-        if panel.shows_data and not (text(panel.json.get("description")) or "").strip():
-            if not panel.json.get("libraryPanel"):
-                yield Hit(panel.pointer, f"{panel.title or panel.type!r} has no description")
+        said = (text(panel.json.get("description")) or "").strip()
+        if panel.shows_data and not said and not panel.json.get("libraryPanel"):
+            yield Hit(panel.pointer, f"{panel.title or panel.type!r} has no description")
 
 
 @RULES.rule("query-missing", Severity.ERROR, "The panel shows nothing, whatever happens.")

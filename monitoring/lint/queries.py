@@ -12,7 +12,7 @@ from monitoring.goregex import problem
 from monitoring.lint.asked import asked, queries
 from monitoring.lint.expand import MARK
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.lint.names import VARIABLE, name_of
+from monitoring.dollars import VARIABLE, name_of
 from monitoring.lint.read import Dashboard, Panel, Variable, mapping, sequence, text
 from monitoring.lint.series import labels_of, walk
 from monitoring.promql import selector_of
@@ -27,6 +27,7 @@ _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y
 _EQUALS = re.compile(
     r"(?P<label>[A-Za-z_]\w*)\s*(?P<operator>!=|=)(?!~)\s*(?P<quote>[\"'`])(?P<value>[^\"'`]*)(?P=quote)"
 )
+_DRAWING_TIME = frozenset({"timeseries", "graph", "heatmap", "state-timeline", "status-history"})
 _PLAIN_FORMATS = ("raw", "csv", "text", "doublequote", "singlequote", "json")
 
 
@@ -50,7 +51,7 @@ def syntax(board: Dashboard, known: Known) -> Iterator[Hit]:
     "Zoomed out it skips most samples, zoomed in it draws steps; $__rate_interval fits both.",
 )
 def fixed_range(board: Dashboard, _known: Known) -> Iterator[Hit]:
-    """Rates over a range that is written in, shorter than an hour, where the panel draws a line and does not name it."""
+    """Rates over a range that is written in, shorter than an hour, in panels that draw a line and do not name it."""
     for one, expanded, target in queries(board):
         if target.json.get("instant") is True or target.panel.type in ("table", "piechart"):
             continue
@@ -138,11 +139,11 @@ def conflict(board: Dashboard, _known: Known) -> Iterator[Hit]:
         for selector in _selectors(one.expanded.tree) if one.expanded else ():
             seen: dict[str, str] = {}
             for matcher in selector.matchers:
-                if matcher.operator == "=" and MARK not in matcher.value:
-                    if seen.setdefault(matcher.label, matcher.value) != matcher.value:
-                        yield Hit(
-                            one.pointer, f"{matcher.label} cannot be {seen[matcher.label]!r} and {matcher.value!r}"
-                        )
+                if matcher.operator != "=" or MARK in matcher.value:
+                    continue
+                first = seen.setdefault(matcher.label, matcher.value)
+                if first != matcher.value:
+                    yield Hit(one.pointer, f"{matcher.label} cannot be {first!r} and {matcher.value!r}")
 
 
 @RULES.rule("query-matcher-regex", Severity.ERROR, "Prometheus refuses the pattern.")
@@ -159,11 +160,12 @@ def matcher_regex(board: Dashboard, _known: Known) -> Iterator[Hit]:
 def no_job(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """On boards that choose a job: selectors that take every job's series."""
     choosers = {variable.name for variable in board.variables if _chooses_job(variable)}
-    if not choosers:
+    asks_by_job = any("job" in _matched(s) for _, e, _ in queries(board) for s in _selectors(e.tree))
+    if not choosers or not asks_by_job:
         return
     for one, expanded, _target in queries(board):
         for selector in _selectors(expanded.tree):
-            labels = {matcher.label for matcher in selector.matchers}
+            labels = _matched(selector)
             exempt = (
                 ":" in selector.name or selector.name in ("ALERTS", "ALERTS_FOR_STATE", "") or MARK in selector.name
             )
@@ -172,6 +174,10 @@ def no_job(board: Dashboard, _known: Known) -> Iterator[Hit]:
                     one.pointer, f"{selector.name} is taken of every job, though the board chooses ${min(choosers)}"
                 )
                 break
+
+
+def _matched(selector: Any) -> set[str]:
+    return {matcher.label for matcher in selector.matchers}
 
 
 def _chooses_job(variable: Variable) -> bool:
@@ -212,12 +218,10 @@ def _name(source: object) -> object:
 def instant_graph(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """Instant queries in panels that draw time."""
     for _one, _expanded, target in queries(board):
-        draws_time = target.panel.type in ("timeseries", "graph", "heatmap", "state-timeline", "status-history")
-        if draws_time and target.json.get("instant") is True and target.json.get("range") is not True:
-            if not _transformed(target.panel):
-                yield Hit(
-                    f"{target.pointer}/instant", f"{target.panel.type} {target.panel.title!r} asks for one moment"
-                )
+        panel = target.panel
+        one_moment = target.json.get("instant") is True and target.json.get("range") is not True
+        if panel.type in _DRAWING_TIME and one_moment and not _transformed(panel):
+            yield Hit(f"{target.pointer}/instant", f"{panel.type} {panel.title!r} asks for one moment")
 
 
 def _transformed(panel: Panel) -> bool:

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.lint.names import escaped
+from monitoring.dollars import escaped
 from monitoring.lint.read import Dashboard, mapping
 from monitoring.lint.registry import QUERYING_PANELS, meant
 
 RULES = Rules()
+
+_LEAVES_NOTHING = 36
+"""From this version on, changing a panel's kind removes what the new one does not know."""
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "text": (str,),
@@ -105,7 +108,7 @@ _BOARD_KEYS = frozenset({
 })  # fmt: skip
 _BOARD_LEGACY = frozenset({
     "gnetId", "hideControls", "iteration", "originalTitle", "rows", "sharedCrosshair", "style", "meta", "folderId",
-    "folderUid", "folder", "overwrite", "message", "inputs", "nav", "services", "loader", "slug", "autoUpdate", "public",
+    "folderUid", "folder", "overwrite", "message", "inputs", "nav", "services", "loader", "slug", "public",
     "scopeMeta", "hideAllLegends", "id_", "dashboard", "autoRefresh", "_comment", "__comment", "created", "updated",
     "createdBy", "updatedBy", "isStarred", "failover", "pluginId", "analyticsDisabled", "timepickerV2", "_args", "auth",
 })  # fmt: skip
@@ -117,8 +120,8 @@ _PANEL_KEYS = frozenset({
 })  # fmt: skip
 _PANEL_LEGACY = frozenset({
     "alert", "aliasColors", "bars", "cards", "color", "colorBackground", "colorPostfix", "colorPrefix", "colorValue",
-    "colors", "columns", "content", "dashLength", "dashes", "dataFormat", "decimals", "displayMode", "editable", "error",
-    "fill", "fillGradient", "fontSize", "format", "gauge", "grid", "height", "heatmap", "hiddenSeries",
+    "colors", "columns", "content", "dashLength", "dashes", "dataFormat", "decimals", "displayMode", "editable",
+    "error",     "fill", "fillGradient", "fontSize", "format", "gauge", "grid", "height", "heatmap", "hiddenSeries",
     "hideZeroBuckets", "highlightCards", "isNew", "leftYAxisLabel", "legend", "lines", "linewidth", "mappingType",
     "mappingTypes", "max", "min", "minSpan", "mode", "nullPointMode", "nullText", "pageSize", "percentage",
     "pointradius", "points", "postfix", "postfixFontSize", "prefix", "prefixFontSize", "rangeMaps", "renderer",
@@ -142,6 +145,7 @@ _TARGET_KEYS = frozenset({
 })  # fmt: skip
 _DEFAULTS_KEYS = frozenset(_DEFAULTS) | {
     "actions", "displayNameFromDS", "fieldMinMax", "filterable", "nullValueMode", "path", "title", "writeable", "type",
+    "unitScale",
 }  # fmt: skip
 
 
@@ -149,24 +153,37 @@ _DEFAULTS_KEYS = frozenset(_DEFAULTS) | {
 def unknown(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """Keys that neither today's nor older Grafanas know; of panels only those of today's kinds."""
     yield from _keys(board.json, _BOARD_KEYS, _BOARD_LEGACY, "")
+    version = board.json.get("schemaVersion")
+    # Whoever changed a panel's kind in an older Grafana kept what the other kind had left there.
+    severity = Severity.NOTE if isinstance(version, int) and version < _LEAVES_NOTHING else None
     for panel in board.panels:
         if panel.type not in QUERYING_PANELS:
             continue
-        yield from _keys(panel.json, _PANEL_KEYS, _PANEL_LEGACY, panel.pointer)
+        yield from _keys(panel.json, _PANEL_KEYS, _PANEL_LEGACY, panel.pointer, severity)
         yield from _keys(panel.defaults, _DEFAULTS_KEYS, frozenset(), f"{panel.pointer}/fieldConfig/defaults")
         config = mapping(panel.json.get("fieldConfig"))
         yield from _keys(config, frozenset({"defaults", "overrides"}), frozenset(), f"{panel.pointer}/fieldConfig")
         for target in panel.targets:
             if target.expr is not None:
-                yield from _keys(target.json, _TARGET_KEYS, frozenset(), target.pointer)
+                yield from _keys(target.json, _TARGET_KEYS, frozenset(), target.pointer, severity)
 
 
-def _keys(value: Mapping[str, Any], known: frozenset[str], legacy: frozenset[str], pointer: str) -> Iterator[Hit]:
+def _keys(
+    value: Mapping[str, Any],
+    known: frozenset[str],
+    legacy: frozenset[str],
+    pointer: str,
+    severity: Severity | None = None,
+) -> Iterator[Hit]:
     for key in value:
         if key in known or key in legacy:
             continue
-        place = f"{pointer}/{escaped(key)}"
-        yield Hit(place, f"no Grafana reads the key {key!r} here{meant(key, known - value.keys())}")
+        guess = meant(key, known - value.keys())
+        yield Hit(
+            f"{pointer}/{escaped(key)}",
+            f"no Grafana reads the key {key!r} here{guess}",
+            None if guess else severity,
+        )
 
 
 @RULES.rule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.lint.names import names_in
+from monitoring.dollars import names_in
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence, text
 from monitoring.lint.registry import UNITS, near
 
@@ -19,7 +19,8 @@ _MEANT: Mapping[str, str] = {
     "second": "s", "seconds": "s", "sec": "s", "secs": "s", "millisecond": "ms", "milliseconds": "ms", "msec": "ms",
     "millis": "ms", "microseconds": "µs", "us": "µs", "nanoseconds": "ns", "minutes": "m", "min": "m", "hours": "h",
     "days": "d", "byte": "bytes", "kb": "kbytes", "mb": "mbytes", "gb": "gbytes", "tb": "tbytes", "mib": "mbytes",
-    "gib": "gbytes", "bit": "bits", "percentage": "percent", "%": "percent", "pct": "percent", "percentunits": "percentunit",
+    "gib": "gbytes", "bit": "bits", "percentage": "percent", "%": "percent", "pct": "percent",
+    "percentunits": "percentunit",
     "ratio": "percentunit", "bytes/s": "Bps", "bytes/sec": "Bps", "b/s": "Bps", "bit/s": "bps", "bits/s": "bps",
     "req/s": "reqps", "rps": "reqps", "requests/s": "reqps", "ops/s": "ops", "opsps": "ops", "messages/s": "mps",
     "cps": "cps", "celcius": "celsius", "degc": "celsius", "number": "none", "count": "short", "integer": "none",
@@ -36,8 +37,7 @@ def units(panel: Panel) -> Iterator[tuple[str, str]]:
                 yield from _text(f"{pointer}/properties/{i}/value", mapping(one).get("value"))
     if panel.type == "heatmap":
         options = mapping(panel.json.get("options"))
-        for key in ("yAxis", "cellValues"):
-            places.append((f"/options/{key}/unit", mapping(options.get(key)).get("unit")))
+        places += [(f"/options/{key}/unit", mapping(options.get(key)).get("unit")) for key in ("yAxis", "cellValues")]
     if panel.type in ("singlestat", "gauge", "heatmap"):
         places.append(("/format", panel.json.get("format")))
         places.append(("/yAxis/format", mapping(panel.json.get("yAxis")).get("format")))

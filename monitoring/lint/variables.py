@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.lint.names import names_in, strings_of
+from monitoring.dollars import names_in, strings_of
 from monitoring.lint.read import Dashboard, Panel, Variable, mapping, sequence, text
 from monitoring.lint.registry import BUILT_IN_VARIABLES, VARIABLE_TYPES, meant, near
 
@@ -156,9 +156,9 @@ def query(board: Dashboard, _known: Known) -> Iterator[Hit]:
         kind = board.datasource_kind(variable.json.get("datasource"))
         if variable.type == "datasource" and not text(variable.json.get("query")):
             yield Hit(f"{variable.pointer}/query", f"${variable.name} does not say which kind of data source")
-        if variable.type in ("custom", "interval") and not text(variable.json.get("query")):
-            if not sequence(variable.json.get("options")):
-                yield Hit(f"{variable.pointer}/query", f"${variable.name} has no choices")
+        offered = text(variable.json.get("query")) or sequence(variable.json.get("options"))
+        if variable.type in ("custom", "interval") and not offered:
+            yield Hit(f"{variable.pointer}/query", f"${variable.name} has no choices")
         if variable.type != "query":
             continue
         asked = variable.json.get("query")

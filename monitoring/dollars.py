@@ -1,4 +1,4 @@
-"""The names of variables in texts, and the texts in a value."""
+"""Grafana's variables: their names in a text, and the texts in a JSON value."""
 
 from __future__ import annotations
 
