@@ -15,8 +15,9 @@ from pathlib import Path
 
 from monitoring.alerting.verify import verify
 from monitoring.boards.queries import panel_queries
-from monitoring.boards.validate import findings
 from monitoring.generate import Plan, changes
+from monitoring.lint.model import Severity
+from monitoring.lint.run import lint
 from monitoring.paths import shown
 from monitoring.rules.model import Alert, Recording, RuleFile
 
@@ -61,7 +62,8 @@ def _board_problems(wanted: Plan) -> Iterator[str]:
         if path.suffix != ".json":
             continue
         board = json.loads(content)
-        yield from (f"{shown(path)}: {finding}" for finding in findings(board))
+        found = (one for one in lint(board) if one.severity >= Severity.WARNING)
+        yield from (f"{shown(path)}: {finding}" for finding in found)
         # Grafana only logs that a title is taken, and then shows one of the two boards.
         first = titles.setdefault(board["title"], path)
         if first != path:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A name starts with no digit: $1 belongs to label_replace.
-_NAME = r"[A-Za-z_]\w*"
-_VARIABLE = re.compile(
-    rf"\$(?P<plain>{_NAME})|\$\{{(?P<braced>{_NAME})(?:\.\w+)?(?::\w+)?\}}|\[\[(?P<old>{_NAME})(?::\w+)?\]\]"
-)
+from monitoring.dollars import VARIABLE, name_of
 
 
 @dataclass(frozen=True)
@@ -52,21 +47,6 @@ def panels_at(board_json: Mapping[str, Any], pointer: str = "") -> Iterator[tupl
         yield from panels_at(panel, here)
 
 
-def variables_in(text: str) -> set[str]:
-    """The names of the variables a text uses.
-
-    >>> sorted(variables_in('up{job=~"$job",a="${b:regex}"}[$__range]'))
-    ['__range', 'b', 'job']
-    >>> variables_in('label_replace(up, "a", "$1", "b", "(.*)")')
-    set()
-    """
-    return {_name(found) for found in _VARIABLE.finditer(text)}
-
-
 def substitute(expr: str, values: Mapping[str, str]) -> str:
     """The expression with the variables that have a value; others are left as they are."""
-    return _VARIABLE.sub(lambda found: values.get(_name(found), found.group()), expr)
-
-
-def _name(found: re.Match[str]) -> str:
-    return found["plain"] or found["braced"] or found["old"]
+    return VARIABLE.sub(lambda found: values.get(name_of(found), found.group()), expr)

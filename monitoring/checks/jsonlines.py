@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
@@ -27,7 +28,28 @@ def lines(text: str) -> dict[str, int]:
     >>> lines('{"a":\\n [1,\\n  {"b/c": 2}]}')
     {'': 1, '/a': 2, '/a/0': 2, '/a/1': 3, '/a/1/b~1c': 3}
     """
-    found: dict[str, int] = {}
+    return dict(_values(text))
+
+
+def twice(text: str) -> list[tuple[str, int]]:
+    """Each value whose key stood in the same object before, with its line.
+
+    >>> twice('{"a": 1,\\n "b": {"a": 2}, "a": 3}')
+    [('/a', 2)]
+    """
+    seen: set[str] = set()
+    found = []
+    for pointer, line in _values(text):
+        if pointer in seen:
+            found.append((pointer, line))
+            # What lies inside begins anew.
+            seen = {one for one in seen if not one.startswith(f"{pointer}/")}
+        seen.add(pointer)
+    return found
+
+
+def _values(text: str) -> Iterator[tuple[str, int]]:
+    """Every value's pointer and line, in the order of the text."""
     opened: list[_Open] = []
     line, position = 1, 0
     for match in _PIECE.finditer(text):
@@ -45,10 +67,9 @@ def lines(text: str) -> dict[str, int]:
             inside.key = str(json.loads(piece))
         else:
             pointer = _pointer(inside)
-            found[pointer] = line
+            yield pointer, line
             if piece in "{[":
                 opened.append(_Open(pointer, piece == "{"))
-    return found
 
 
 def _pointer(inside: _Open | None) -> str:

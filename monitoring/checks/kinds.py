@@ -29,6 +29,7 @@ class Kind(Enum):
     PROMETHEUS = "Prometheus configuration"
     BOARD = "dashboard"
     CONFIG_MAP = "ConfigMap"
+    PROVISIONING = "Grafana provisioning file"
     MAINTENANCE = "maintenance list"
     PROJECT = "project configuration"
 
@@ -76,6 +77,8 @@ def told_by(keys: Keys) -> Kind | None:
         ("prometheus/", "alertWindows/")
     ):
         return Kind.SPEC
+    if api == "1" and ("datasources" in keys or "providers" in keys):
+        return Kind.PROVISIONING
     if api:
         return None
     for some, result in (
@@ -95,7 +98,17 @@ def told_by(keys: Keys) -> Kind | None:
 
 
 def is_board(value: object) -> bool:
-    """Whether a JSON value is a Grafana dashboard, bare or as its API wraps it."""
-    return isinstance(value, dict) and (
-        any(isinstance(value.get(key), list) for key in ("panels", "rows")) or isinstance(value.get("dashboard"), dict)
-    )
+    """Whether a JSON value is a Grafana dashboard: bare, as its API wraps it, or as a resource of Grafana 12."""
+    if not isinstance(value, dict):
+        return False
+    if isinstance(value.get("dashboard"), dict) or is_resource(value):
+        return True
+    if any(isinstance(value.get(key), list) for key in ("panels", "rows")):
+        return True
+    # One whose panels are no list, or that has none yet, is a dashboard all the same.
+    return ("panels" in value or "templating" in value) and bool({"schemaVersion", "templating", "uid"} & value.keys())
+
+
+def is_resource(value: Mapping[str, object]) -> bool:
+    """Whether it is a dashboard as a Kubernetes-like object."""
+    return value.get("kind") == "Dashboard" and str(value.get("apiVersion", "")).startswith("dashboard.grafana.app/")

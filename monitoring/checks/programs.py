@@ -5,10 +5,12 @@ Each runs when it is installed; without it our own checks stand alone.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +33,22 @@ def rules(paths: Mapping[Path, str]) -> list[Finding]:
         for some in _batches(list(paths))
         for finding in _told("promtool", ["check", "rules", "--lint=none", *map(str, some)], paths)
     ]
+
+
+def expressions(exprs: Sequence[str]) -> dict[str, str]:
+    """What promtool refuses of PromQL expressions, with its words; nothing where it is not installed."""
+    if not exprs:
+        return {}
+    rules_ = [{"record": f"r:{i}", "expr": expr} for i, expr in enumerate(exprs)]
+    with tempfile.TemporaryDirectory(prefix="expressions-") as folder:
+        path = Path(folder) / "rules.yml"  # JSON is YAML
+        path.write_text(json.dumps({"groups": [{"name": "all", "rules": rules_}]}))
+        told = _told("promtool", ["check", "rules", "--lint=none", str(path)], {path: ""})
+    found: dict[str, str] = {}
+    for finding in told:
+        if (rule := _RULE.search(finding.message)) and 0 < int(rule["number"]) <= len(exprs):
+            found[exprs[int(rule["number"]) - 1]] = finding.message.partition("parse error: ")[2] or finding.message
+    return found
 
 
 def placed(finding: Finding, places: Mapping[tuple[str, str, int], int]) -> Finding:

@@ -13,9 +13,12 @@ from typing import Any
 
 from monitoring import config as configuration
 from monitoring.checks import boards, configs, programs, rules, specs
+from monitoring.checks.exclusions import Exclusion, apply
 from monitoring.checks.kinds import EXPECTED, Kind, is_board, kind_of, told_by
 from monitoring.checks.model import Finding, from_mistakes
 from monitoring.errors import InputError
+from monitoring.lint.metrics import Metrics
+from monitoring.lint.model import Known, Severity
 from monitoring.paths import shown
 from monitoring.rules.profile import Profile
 from monitoring.spec import maintenance
@@ -45,15 +48,23 @@ class Result:
     counts: Mapping[Kind, int]
     left_alone: int
     """Files in folders that are of no kind known here."""
+    excluded: int = 0
+    """Findings that an exclusion covers; they are not among `findings`."""
 
-    @property
-    def is_right(self) -> bool:
-        """Whether there is nothing but warnings."""
-        return all(finding.doubt for finding in self.findings)
+    def worst(self) -> Severity | None:
+        """The severity of the worst finding; None without any."""
+        return max((finding.severity for finding in self.findings), default=None)
 
 
-def check(paths: Iterable[Path], profile: Profile, *, lenient: bool = False) -> Result:
-    """Judge files and folders of files."""
+def check(
+    paths: Iterable[Path],
+    profile: Profile,
+    *,
+    lenient: bool = False,
+    metrics: Metrics | None = None,
+    exclusions: Sequence[Exclusion] = (),
+) -> Result:
+    """Judge files and folders of files; dashboards also by which `metrics` there are."""
     found: list[Finding] = []
     inputs: list[_Input] = []
     left_alone = 0
@@ -76,7 +87,35 @@ def check(paths: Iterable[Path], profile: Profile, *, lenient: bool = False) -> 
         found += _rule_files([*by_kind[Kind.RULES], *by_kind[Kind.PROMETHEUS_RULE]], promtool)
     for one in inputs:
         found += _alone(one)
-    return Result(tuple(sorted(set(found))), Counter(one.kind for one in inputs), left_alone)
+    found += _boards(inputs, by_kind[Kind.PROVISIONING], metrics, found)
+    left, excluded = apply(sorted(set(found)), exclusions)
+    return Result(tuple(left), Counter(one.kind for one in inputs), left_alone, excluded)
+
+
+def _boards(
+    inputs: Sequence[_Input], provisioning: Sequence[_Input], metrics: Metrics | None, found: list[Finding]
+) -> Iterator[Finding]:
+    """All dashboards, those inside ConfigMaps too, beside the data sources that lie with them."""
+    some = [boards.sources(one.file, one.text, one.data or {}) for one in inputs if one.kind is Kind.BOARD]
+    some += [source for one in inputs if one.kind is Kind.CONFIG_MAP for source in _in_config_map(one, found)]
+    if not some:
+        return
+    refused = programs.expressions(boards.expressions(some))
+    known = Known(metrics, _datasources(provisioning), refused)
+    for source in some:
+        yield from boards.check(source, known)
+    yield from boards.across(some)
+
+
+def _datasources(provisioning: Sequence[_Input]) -> frozenset[str] | None:
+    """Names and uids of the data sources that are provisioned; None when no file says."""
+    told: set[str] = set()
+    for one in provisioning:
+        for tree in documents(one.text, Notes(one.file)):
+            listed = tree.child("datasources")
+            for item in listed.value if listed and isinstance(listed.value, tuple) else ():
+                told |= {str(name) for key in ("name", "uid") if (name := item.scalar(key))}
+    return frozenset(told) or None
 
 
 def _walk(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
@@ -112,7 +151,9 @@ def _told_apart(path: Path, asked: bool) -> _Input | Finding | None:
         except ValueError as error:
             line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
             return Finding(file, line, f"not JSON: {error}", doubt=not asked)
-        if is_board(value):
+        if is_board(value) or (
+            asked and isinstance(value, dict) and told_by({k: str(v) for k, v in value.items()}) is None
+        ):
             return _Input(path, file, text, Kind.BOARD, value)
         kind = told_by({key: str(one) for key, one in value.items()}) if isinstance(value, dict) else None
     else:
@@ -179,20 +220,15 @@ def _trees(one: _Input, found: list[Finding]) -> list[Node]:
 def _alone(one: _Input) -> list[Finding]:
     """Findings of a kind whose files have nothing to do with each other."""
     match one.kind:
-        case Kind.BOARD:
-            return list(boards.check(one.file, one.text, one.data or {}))
         case Kind.ALERTMANAGER | Kind.PROMETHEUS | Kind.RULE_TESTS:
             return _configuration(one)
-        case Kind.CONFIG_MAP:
-            return _config_map(one)
         case Kind.PROJECT:
             return _project(one)
     return []
 
 
-def _config_map(one: _Input) -> list[Finding]:
+def _in_config_map(one: _Input, found: list[Finding]) -> Iterator[boards.Source]:
     """The dashboards in it; whatever else it holds is no concern of ours."""
-    found: list[Finding] = []
     for tree in _trees(one, found):
         data = tree.child("data")
         for key, node in data.value.items() if data and isinstance(data.value, dict) else ():
@@ -206,10 +242,10 @@ def _config_map(one: _Input) -> list[Finding]:
             if is_board(value):
                 # In a literal block the text begins on the next line; anywhere else it is one line.
                 is_block = one.text.splitlines()[node.line - 1].rstrip().endswith(("|", "|-", "|+"))
-                for finding in boards.check(one.file, node.value, value):
-                    line = node.line + (finding.line if is_block else 0)
-                    found.append(Finding(one.file, line, f"{key}: {finding.message}", finding.doubt))
-    return found
+                if is_block:
+                    yield boards.sources(one.file, node.value, value, node.line, key)
+                else:
+                    yield boards.sources(one.file, " ".join(node.value.splitlines()), value, node.line - 1, key)
 
 
 def _configuration(one: _Input) -> list[Finding]:

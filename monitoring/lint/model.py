@@ -43,6 +43,8 @@ class Known:
     """Every metric with its type and labels; None when nobody was asked."""
     datasources: frozenset[str] | None = None
     """The uids and names of data sources that exist; None when nobody said."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Expanded expressions that a second parser, promtool, refuses, with its words."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Nothing is refused here. A value of the wrong type reads as if it were absent; t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -112,6 +112,8 @@ class Dashboard:
     """A whole dashboard."""
 
     json: Json
+    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What several rules need and only one should work out; `asked.py` keeps its trees here."""
 
     @cached_property
     def panels(self) -> Sequence[Panel]:

@@ -134,6 +134,15 @@ class Client:
             return None
         return {str(key): str(value) for key, value in data.items()}
 
+    def metadata(self) -> dict[str, str]:
+        """The type of each family that targets tell of; of several the first. Raises PrometheusError."""
+        told = self._data("GET", "metadata", {})["data"]
+        return {name: str(some[0].get("type", "unknown")) for name, some in told.items() if some}
+
+    def series(self) -> list[dict[str, str]]:
+        """The labels of every series that has a sample now. Raises PrometheusError."""
+        return [dict(one.labels) for one in self.instant('{__name__!=""}')]
+
     def head_min_time(self) -> float:
         """The oldest moment that is still in its head and not in a block, Unix seconds. Raises PrometheusError."""
         return float(self._data("GET", "status/tsdb", {})["headStats"]["minTime"]) / 1000

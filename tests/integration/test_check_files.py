@@ -298,10 +298,10 @@ class TestBoards:
         path = self.write(tmp_path, value)
         (told,) = found(path)
         assert told.startswith(f"{slospecs.line_of(path, 'sum(rate(x_total[5m])')}: ")
-        assert told.endswith("[promql]")
+        assert told.endswith("[promql-syntax]")
 
     def test_what_is_only_hard_to_read_is_a_warning(self, tmp_path: Path) -> None:
-        value = board(schemaVersion=30)
+        value = board(editable=True)
         value["panels"][0].pop("description")
         done = check(self.write(tmp_path, value))
         assert done.exit_code == 0
@@ -341,15 +341,20 @@ class TestBoards:
     )
     def test_grafanas_variables_are_understood(self, tmp_path: Path, expr: str) -> None:
         value = board()
-        value["templating"]["list"] += [{"name": n, "type": "custom"} for n in ("by", "b", "n", "window")]
-        value["panels"][0]["targets"][0]["expr"] = expr
+        value["templating"]["list"] += [
+            {"name": n, "type": "custom", "query": q}
+            for n, q in (("by", "job,code"), ("b", "1"), ("n", "5,10"), ("window", "5m,1h"))
+        ]
+        value["panels"][0]["targets"] = [{"refId": "A", "expr": expr, "legendFormat": "x"}]
         done = check(self.write(tmp_path, value))
-        assert done.stderr == ""
+        assert "[promql-syntax]" not in done.stderr
+        assert "[variable-undefined]" not in done.stderr
         assert done.exit_code == 0
 
     def test_queries_of_other_sources_are_none_of_ours(self, tmp_path: Path) -> None:
         value = board()
         value["templating"]["list"].append({"name": "logs", "type": "datasource", "query": "loki"})
+        value["panels"][0]["datasource"] = {"type": "datasource", "uid": "-- Mixed --"}
         value["panels"][0]["targets"] = [
             {"refId": "A", "datasource": {"type": "loki", "uid": "x"}, "expr": '{job="a"} |= "error"'},
             {"refId": "B", "datasource": {"uid": "${logs}"}, "expr": '{job="a"} |= "error"'},
@@ -361,7 +366,7 @@ class TestBoards:
         "value", [{"panels": ["text"]}, {"panels": [{"gridPos": 5}]}, {"panels": [{"targets": 1}]}]
     )
     def test_what_is_no_dashboard_at_all_is_told_without_a_traceback(self, tmp_path: Path, value: Any) -> None:
-        assert any("[shape]" in one for one in found(self.write(tmp_path, value)))
+        assert any("[json-shape]" in one for one in found(self.write(tmp_path, value)))
 
     def test_lines_are_those_of_the_values(self) -> None:
         text = json.dumps({"a/b": [1, {"~": "x\ny, {"}], "c": {"d": None}}, indent=1)
