@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import available_timezones
 
-from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.dollars import names_in
+from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, mapping, sequence, text
 from monitoring.lint.registry import SCHEMA_VERSION
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.dollars import names_in
+from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, mapping, sequence, text
 
 RULES = Rules()

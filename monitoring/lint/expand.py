@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitoring.errors import PromqlError
 from monitoring.dollars import VARIABLE, name_of
+from monitoring.errors import PromqlError
 from monitoring.lint.read import Dashboard, mapping, sequence, text
 from monitoring.promql import parse
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import promql_parser as pp
 
+from monitoring.dollars import names_in
 from monitoring.lint.asked import asked, queries
 from monitoring.lint.expand import MARK
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.dollars import names_in
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence
 from monitoring.lint.series import NAME, Labels, is_scalar, labels_of, matching, operator, walk
 from monitoring.promql import Matcher, selector_of

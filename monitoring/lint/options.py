@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.dollars import names_in
+from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence, text
 from monitoring.lint.registry import (
     COLOR_MODES,

@@ -8,11 +8,11 @@ from typing import Any
 
 import promql_parser as pp
 
+from monitoring.dollars import VARIABLE, name_of
 from monitoring.goregex import problem
 from monitoring.lint.asked import asked, queries
 from monitoring.lint.expand import MARK
 from monitoring.lint.model import Hit, Known, Rules, Severity
-from monitoring.dollars import VARIABLE, name_of
 from monitoring.lint.read import Dashboard, Panel, Variable, mapping, sequence, text
 from monitoring.lint.series import labels_of, walk
 from monitoring.promql import selector_of

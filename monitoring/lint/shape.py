@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.dollars import escaped
+from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, mapping
 from monitoring.lint.registry import QUERYING_PANELS, meant
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.dollars import names_in
+from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence, text
 from monitoring.lint.registry import UNITS, near
 

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.dollars import names_in, strings_of
+from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, Panel, Variable, mapping, sequence, text
 from monitoring.lint.registry import BUILT_IN_VARIABLES, VARIABLE_TYPES, meant, near
 
