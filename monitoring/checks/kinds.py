@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 
+from monitoring.lint.wrapped import board_in
 from monitoring.yamltree import Node, Notes, documents
 
 _TOP = re.compile(r"""^["']?([A-Za-z_][\w-]*)["']?[ \t]*:(?:[ \t]+["']?([^\s"'#]*))?""", re.MULTILINE)
@@ -96,6 +97,4 @@ def told_by(keys: Keys) -> Kind | None:
 
 def is_board(value: object) -> bool:
     """Whether a JSON value is a Grafana dashboard, bare or as its API wraps it."""
-    return isinstance(value, dict) and (
-        any(isinstance(value.get(key), list) for key in ("panels", "rows")) or isinstance(value.get("dashboard"), dict)
-    )
+    return board_in(value) is not None
