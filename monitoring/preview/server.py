@@ -24,6 +24,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from monitoring.errors import MonitoringError
 from monitoring.lint.run import lint
+from monitoring.paths import shown
 from monitoring.preview.boards import Board, Shelf
 from monitoring.preview.upstream import Upstream
 
@@ -71,15 +72,21 @@ class Source:
     scrape_interval: str
 
 
-def require_built(folder: Path = BUILT) -> None:
+def is_built() -> bool:
+    """Whether the page has its script."""
+    return (BUILT / "app.js").is_file()
+
+
+def require_built() -> None:
     """Raises NotBuiltError where the page has no script."""
-    if not (folder / "app.js").is_file():
-        raise NotBuiltError(f"{folder / 'app.js'} is missing; `make setup` builds the page (it needs node and npm)")
+    if not is_built():
+        raise NotBuiltError(f"{shown(BUILT / 'app.js')} is missing; `make setup` builds the page (it needs npm)")
 
 
 def create_app(shelf: Shelf, source: Source, host: str = "127.0.0.1") -> Flask:
     """The application; `host` is a name under which it may be asked beside loopback's."""
     app = Flask(__name__, static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # overrides are told in their order
 
     @app.before_request
     def only_ours() -> Response | None:
