@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, jsonify, request, send_from_directory
+import msgspec
+from flask import Flask, Response, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -86,7 +87,7 @@ def require_built() -> None:
 def create_app(shelf: Shelf, source: Source, host: str = "127.0.0.1") -> Flask:
     """The application; `host` is a name under which it may be asked beside loopback's."""
     app = Flask(__name__, static_folder=None)
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # overrides are told in their order
+    app.url_map.merge_slashes = False  # no redirects: a path is one of ours, or is not there
 
     @app.before_request
     def only_ours() -> Response | None:
@@ -119,21 +120,21 @@ def create_app(shelf: Shelf, source: Source, host: str = "127.0.0.1") -> Flask:
 
     @app.get("/api/settings")
     def settings() -> Response:
-        return jsonify(scrapeInterval=source.scrape_interval, prometheus=source.upstream.shown_url)
+        return _json({"scrapeInterval": source.scrape_interval, "prometheus": source.upstream.shown_url})
 
     @app.get("/api/boards")
     def boards() -> Response:
-        return jsonify([{"uid": b.uid, "title": b.title, "tags": b.tags, "path": b.place} for b in shelf.read().boards])
+        return _json([{"uid": b.uid, "title": b.title, "tags": b.tags, "path": b.place} for b in shelf.read().boards])
 
     @app.get("/api/boards/<uid>")
     def board(uid: str) -> Response:
         found = _found(shelf, uid)
-        return jsonify(found.json) if isinstance(found, Board) else found
+        return _json(found.json) if isinstance(found, Board) else found
 
     @app.get("/api/lint/<uid>")
     def findings(uid: str) -> Response:
         found = _found(shelf, uid)
-        return jsonify(_findings(found)) if isinstance(found, Board) else found
+        return _json(_findings(found)) if isinstance(found, Board) else found
 
     @app.get("/api/prometheus/api/v1/<path:path>")
     def prometheus(path: str) -> Response:
@@ -168,9 +169,12 @@ def _findings(board: Board) -> list[dict[str, Any]]:
 
 
 def _said(status: int, error: str) -> Response:
-    response = jsonify(error=error)
-    response.status_code = status
-    return response
+    return _json({"error": error}, status)
+
+
+def _json(value: object, status: int = 200) -> Response:
+    """In the order it has: a board must arrive as it is written."""
+    return Response(msgspec.json.encode(value), status, mimetype="application/json")
 
 
 def is_trusted(header: str, host: str) -> bool:
@@ -220,8 +224,8 @@ def listen(app: Flask, host: str, port: int) -> Listening:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         taken = socket.create_server((host, port), family=family)
     except OSError as error:
-        message = f"cannot listen on {host}:{port}: {error.strerror or error}; --port names another"
-        raise CannotListenError(message) from None
+        why = str(error.strerror or error).partition(" (")[0].lower()
+        raise CannotListenError(f"cannot listen on {host}, port {port}: {why}; --port names another") from None
     with taken:
         # Its own attempt at a taken port would end the process without our sentence.
         server = make_server(host, port, app, threaded=True, request_handler=_Quiet, fd=taken.fileno())
