@@ -68,7 +68,8 @@ class Trouble:
 class Shot:
     """One picture, and what it shows of trouble."""
 
-    path: Path
+    path: Path | None
+    """None when none could be taken."""
     panels: int
     empty: Sequence[str]
     """Titles of panels that have an answer without data."""
@@ -132,7 +133,7 @@ def _shot(browser: Browser, url: str, board: Board, theme: str, path: Path, look
         page.screenshot(path=path, full_page=True, animations="disabled", timeout=limit_ms)
         states = page.evaluate(_STATES)
     except Error as error:
-        return Shot(path, 0, (), (Trouble(board.uid, theme, "", _first_line(error)),))
+        return Shot(None, 0, (), (Trouble(board.uid, theme, "", _first_line(error)),))
     finally:
         context.close()
     troubles = [Trouble(board.uid, theme, "", message) for message in said]
@@ -160,5 +161,7 @@ def _first_line(error: Exception) -> str:
 
 def told(shot: Shot) -> str:
     """One line for a terminal."""
+    if shot.path is None:
+        return "no picture"
     empty = f", no data in: {', '.join(shot.empty)}" if shot.empty else ""
     return f"written: {shown(shot.path)} ({shot.panels} panels{empty})"
