@@ -28,7 +28,7 @@ setup: $(STAMP) ## build .venv and the preview's page, and install the system pa
 	@$(MAKE) --no-print-directory $(PAGE)
 
 # Not a prerequisite of setup: the system's packages, which bring node, come first.
-$(PAGE): $(WEB)/package-lock.json $(wildcard $(WEB)/*.mjs $(WEB)/*.json $(WEB)/.npmrc) $(shell find $(WEB)/src -type f 2>/dev/null)
+$(PAGE): deploy/setup-page $(shell find $(WEB) -name node_modules -prune -o -type f -print)
 	@deploy/setup-page
 
 run: setup ## start everything on this machine; Ctrl-C stops it

@@ -7,6 +7,7 @@ data are such. A file that was named must be one; in a folder, what does not loo
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -111,17 +112,19 @@ def _walk(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
     """Each file once, and whether it was named itself."""
     seen: set[Path] = set()
     for path in paths:
-        files = [path] if not path.is_dir() else sorted(p for p in path.rglob("*") if _may_be_input(p, path))
-        for file in files:
+        for file in _below(path) if path.is_dir() else [path]:
             if (resolved := file.resolve()) not in seen:
                 seen.add(resolved)
                 yield file, file is path
 
 
-def _may_be_input(path: Path, below: Path) -> bool:
-    inner = path.relative_to(below).parts
-    hidden = any(part.startswith(".") or part in _NO_INPUT for part in inner)
-    return path.suffix in (".json", ".yaml", ".yml") and not hidden and path.is_file()
+def _below(folder: Path) -> Iterator[Path]:
+    """What may be a dashboard; folders of packages, which can hold a hundred thousand files, are not entered."""
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NO_INPUT)
+        for name in sorted(files):
+            if name.endswith((".json", ".yaml", ".yml")) and not name.startswith("."):
+                yield Path(here, name)
 
 
 def _boards_of(path: Path, file: str, content: str, asked: bool) -> Boards:

@@ -33,8 +33,9 @@ BUILT = Path(__file__).with_name("static")
 """What `make setup` builds from web/."""
 IDLE_S = 60
 _HEADERS = {
-    # Inline styles, since uPlot and text panels set some; no inline script, and nothing from anywhere else.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    # Style attributes, which the HTML of text panels has; no inline script, and nothing from anywhere else.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "style-src-attr 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",

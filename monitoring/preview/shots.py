@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from monitoring.errors import CannotWriteError, MissingProgramError
+from monitoring.errors import CannotWriteError, MissingProgramError, MonitoringError
+from monitoring.files import replace
 from monitoring.paths import failed, shown
 from monitoring.preview.boards import Board
 
@@ -37,6 +38,10 @@ _STATES = """() => [...document.querySelectorAll("section.panel")].map((panel) =
     id: panel.dataset.panelId ?? "", title: panel.dataset.panelTitle ?? "", state: panel.dataset.state ?? "loading",
     message: (panel.querySelector(".panel-error")?.textContent ?? "").trim(),
 }))"""
+
+
+class NoBrowserError(MonitoringError):
+    """Chromium is there and does not start."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Shot:
 def take(url: str, boards: Sequence[Board], folder: Path, look: Look) -> Iterator[Shot]:
     """A picture of each board in each theme, written as FOLDER/UID-THEME.png.
 
-    Raises MissingProgramError, CannotWriteError.
+    Raises MissingProgramError, NoBrowserError, CannotWriteError.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,9 +98,9 @@ def take(url: str, boards: Sequence[Board], folder: Path, look: Look) -> Iterato
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium, headless. Raises MissingProgramError that names what to install."""
+    """The system's Chromium, headless. Raises MissingProgramError that names what to install, and NoBrowserError."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import Error, sync_playwright
     except ImportError:
         raise MissingProgramError(
             "pictures need playwright: pip install 'secure-messenger[shots]' (`make setup` brings it)"
@@ -104,7 +109,10 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         raise MissingProgramError(f"{CHROMIUM[0]} is missing; `make setup` installs it (Debian package chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_FLAGS))
+        try:
+            browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_FLAGS))
+        except Error as error:
+            raise NoBrowserError(f"{program} does not start: {error}") from None
         try:
             yield browser
         finally:
@@ -130,12 +138,13 @@ def _shot(browser: Browser, url: str, board: Board, theme: str, path: Path, look
             page.wait_for_function(READY, timeout=limit_ms)
         except TimedOut:
             said.append(f"not drawn within {look.timeout_s:g} s")
-        page.screenshot(path=path, full_page=True, animations="disabled", timeout=limit_ms)
+        picture = page.screenshot(full_page=True, animations="disabled", timeout=limit_ms)
         states = page.evaluate(_STATES)
     except Error as error:
         return Shot(None, 0, (), (Trouble(board.uid, theme, "", _first_line(error)),))
     finally:
         context.close()
+    replace(path, picture)
     troubles = [Trouble(board.uid, theme, "", message) for message in said]
     troubles += [Trouble(board.uid, theme, _name(one), _message(one)) for one in states if _is_trouble(one)]
     return Shot(path, len(states), [one["title"] for one in states if one["state"] == "empty"], troubles)
