@@ -25,7 +25,8 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_AT_ONCE = 10
 """Requests under way; a browser makes six. One that finds no place within the time of a query is refused."""
 
-_POSTED = frozenset({"query", "query_range", "query_exemplars", "series", "labels"})
+POSTED = frozenset({"query", "query_range", "query_exemplars", "series", "labels"})
+"""Paths that are passed on as a POST, since an expression may be longer than a URL, and URLs end up in logs."""
 _READ = re.compile(r"metadata|label/[a-zA-Z_][a-zA-Z0-9_]*/values")
 _PARAMETERS = frozenset(
     {"query", "time", "start", "end", "step", "limit", "match[]", "metric", "limit_per_metric", "lookback_delta"}
@@ -52,7 +53,7 @@ class Upstream:
 
     def ask(self, path: str, parameters: Iterable[tuple[str, str]]) -> Answer:
         """What it says at api/v1/`path`; 404 for a path that no page needs."""
-        if path not in _POSTED and not _READ.fullmatch(path):
+        if path not in POSTED and not _READ.fullmatch(path):
             return _failed(404, "not_found", f"{path}: the preview does not pass this on")
         form = [(key, value) for key, value in parameters if key in _PARAMETERS]
         if path.startswith("query"):
@@ -68,8 +69,7 @@ class Upstream:
 
     def _asked(self, path: str, form: list[tuple[str, str]]) -> Answer:
         deadline = time.monotonic() + 2 * QUERY_TIMEOUT_S
-        # POSTed where it can be, since an expression may be longer than a URL, and URLs end up in logs.
-        with self._client.answer("POST" if path in _POSTED else "GET", path, form, stream=True) as answer:
+        with self._client.answer("POST" if path in POSTED else "GET", path, form, stream=True) as answer:
             is_json = answer.headers.get("Content-Type", "").startswith("application/json")
             if answer.status_code not in _PASSED_ON or not is_json:
                 return _failed(502, "bad_gateway", self._not_prometheus(answer.status_code))

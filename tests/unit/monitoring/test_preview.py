@@ -20,10 +20,12 @@ from monitoring.__main__ import main
 from monitoring.errors import InputError
 from monitoring.preview import server, upstream
 from monitoring.preview.boards import NoBoardError, Shelf, all_right
+from monitoring.preview.command import preview
 from monitoring.preview.server import Source, create_app, running
 from monitoring.preview.upstream import Upstream
 from monitoring.prometheus.client import Client, Credentials
 from tests.support import monitoringconfig
+from tests.support.repository import ROOT
 
 BOARD = {"uid": "shop", "title": "Shop", "tags": ["a"], "panels": []}
 NOWHERE = "http://127.0.0.1:9"
@@ -387,3 +389,11 @@ def test_a_projects_own_boards_are_the_default_and_every_mistake_is_told(tmp_pat
     assert status == 2
     assert said.count("not JSON") == 2
     assert str(first) in said
+
+
+def test_every_option_and_every_path_of_prometheus_is_documented() -> None:
+    page = (ROOT / "docs" / "preview.md").read_text()
+    for option in (one.opts[0] for one in preview.params if one.opts[0].startswith("--")):
+        assert f"`{option}" in page or f" {option} " in page, f"docs/preview.md does not explain {option}"
+    for path in (*upstream.POSTED, "label/NAME/values", "metadata"):
+        assert f"`{path}`" in page, f"docs/preview.md does not list {path}"
