@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
 
 from monitoring.preview.shots import READY, chromium
-from tests.support.binaries import require
+
+if TYPE_CHECKING:  # conftest imports this module, and most tests need no browser
+    from playwright.sync_api import Browser, Locator, Page
 
 DRAWN_WITHIN_MS = 20_000
 
@@ -18,7 +20,6 @@ DRAWN_WITHIN_MS = 20_000
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium, headless."""
-    require("chromium")
     with chromium() as running:
         yield running
 
