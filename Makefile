@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WEB := monitoring/preview/web
+PAGE := monitoring/preview/static/.built
 # Four processes, each with whole files of tests, since most of them wait for servers; not those that
 # start the stack, which would rightly page while others take its processor.
 SIDE_BY_SIDE := -n 4 --dist loadfile
@@ -21,8 +23,13 @@ $(STAMP): requirements-dev.txt
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: $(STAMP) ## build .venv and install the system packages that are missing
+setup: $(STAMP) ## build .venv and the preview's page, and install the system packages that are missing
 	@deploy/setup-system
+	@$(MAKE) --no-print-directory $(PAGE)
+
+# Not a prerequisite of setup: the system's packages, which bring node, come first.
+$(PAGE): deploy/setup-page $(shell find $(WEB) -name node_modules -prune -o -type f -print)
+	@deploy/setup-page
 
 run: setup ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m deploy.stack
@@ -80,5 +87,5 @@ requirements: $(STAMP) ## compile the pinned requirements anew
 	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.txt setup.cfg
 	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe --extra dev -c requirements.txt -o requirements-dev.txt setup.cfg
 
-clean: ## remove .venv and the data of make run
-	rm -rf $(VENV) .run
+clean: ## remove .venv, the preview's page and the data of make run
+	rm -rf $(VENV) .run $(dir $(PAGE)) $(WEB)/node_modules

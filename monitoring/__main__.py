@@ -33,6 +33,7 @@ LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
     "backtest": ("monitoring.backtest.command:backtest", "Tell what a spec would have alerted on recorded data."),
     "backfill": ("monitoring.backfill.command:backfill", "Compute slices that were not recorded, as TSDB blocks."),
     "event": ("monitoring.event.command:event", "Write down deploys, and list them."),
+    "preview": ("monitoring.preview.command:preview", "Show dashboards on live data without Grafana, or as pictures."),
     "oncall": ("monitoring.oncall.command:oncall", "Receive alerts from Alertmanager, keep and show them."),
 }
 """Commands that are imported only when they run: name -> (module:object, help of one line)."""

@@ -12,6 +12,7 @@ import pytest
 
 from app import config, migrations
 from deploy.stack import database
+from tests.support.browser import browser as browser
 from tests.support.sql import execute
 
 

@@ -19,8 +19,10 @@ from honcho.manager import Manager
 
 from deploy.stack import database, prepare, processes, settings
 from deploy.stack.wait import answers
+from monitoring.preview.server import is_built
 
 READY_LIMIT_S = 90.0
+DASHBOARDS = {True: "live, without Grafana", False: "`make setup` builds it, where there is npm"}
 
 
 def main() -> int:
@@ -95,6 +97,7 @@ def _announce(where: settings.Settings) -> None:
         f"http://127.0.0.1:{ports.alertmanager_port}/-/ready",
         f"http://127.0.0.1:{ports.oncall_port}/health",
         f"http://127.0.0.1:{ports.probe_metrics_port}/metrics",
+        *([f"{where.preview_url}/api/settings"] if is_built() else []),
     ]
     deadline = time.monotonic() + READY_LIMIT_S
     waiting = urls
@@ -110,7 +113,6 @@ def _announce(where: settings.Settings) -> None:
 def table(where: settings.Settings) -> str:
     """What runs where, and how to log in."""
     ports, secrets = where.ports, where.secrets
-    dashboard = where.folder / "dashboards"
     rows = [
         ("messenger", where.app_url, "health: /health, /health/ready; WebSocket: /ws, /calls"),
         ("its metrics", f"http://127.0.0.1:{ports.metrics_port}/metrics", ""),
@@ -126,7 +128,8 @@ def table(where: settings.Settings) -> str:
             f"http://127.0.0.1:{ports.probe_metrics_port}/metrics",
             f"a canary every {where.probe_interval_s:g} s",
         ),
-        ("dashboards", str(dashboard), "JSON for Grafana, data from the Prometheus above"),
+        ("dashboards", where.preview_url if is_built() else "no page", DASHBOARDS[is_built()]),
+        ("for Grafana", str(where.folder / "dashboards"), "the same as JSON, data from the Prometheus above"),
         ("demo people", ", ".join(prepare.DEMO_PEOPLE), f"password in {secrets / 'demo-password'}"),
         ("logs", str(where.logs), "one file a process"),
     ]

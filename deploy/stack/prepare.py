@@ -63,9 +63,9 @@ def monitoring_config(settings: Settings) -> dict[str, Any]:
         "mixins": ["messenger"],
         "outputs": {"alerts": "alerts", "dashboards": "dashboards"},
         "links": {
-            # Nothing serves these two in development: read the one in docs/runbooks, import the other into a Grafana.
+            # Nothing serves the runbooks in development: read them in docs/runbooks.
             "runbooks": "http://localhost:3000/runbooks/",
-            "dashboards": "http://localhost:3000/d/",
+            "dashboards": f"http://{here(ports.preview_port)}/d/",
         },
         "environments": {
             ENVIRONMENT: {

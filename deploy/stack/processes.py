@@ -11,6 +11,7 @@ from deploy.stack.prepare import ENVIRONMENT
 from deploy.stack.settings import Settings, find, require
 from monitoring import config as configuration
 from monitoring.alerting import prometheus
+from monitoring.preview import server
 
 LOOPBACK = "127.0.0.1"
 
@@ -57,6 +58,8 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
               "--token-file", str(settings.secrets / "webhook-token"),
               "--password-file", str(settings.secrets / "oncall-password"),
               "--deployments", str(settings.folder / "deployments.jsonl")]  # fmt: skip
+    preview = [python, "-m", "monitoring", "preview", "--port", str(ports.preview_port),
+               "--config", str(settings.monitoring_yaml), "--env", ENVIRONMENT]  # fmt: skip
     traffic = [python, "-m", "deploy.stack.traffic", str(demo), str(settings.traffic_per_s)]
     processes = [
         Process("oncall", oncall),
@@ -67,6 +70,8 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
         Process("probe", probe, after=ready),
         Process("traffic", traffic, after=ready),
     ]
+    if server.is_built():
+        processes.append(Process("preview", preview, after=f"http://{LOOPBACK}:{ports.prometheus_port}/-/ready"))
     if redis_url and not settings.redis_url:
         processes.insert(0, Process("redis", _redis(settings)))
     return processes

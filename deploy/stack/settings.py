@@ -21,6 +21,7 @@ class Ports:
     """Every port of the stack, all on loopback. The environment variable is the name in capitals."""
 
     port: int = 3001
+    preview_port: int = 3002
     metrics_port: int = 9090
     redis_port: int = 6380
     prometheus_port: int = 9091
@@ -62,6 +63,11 @@ class Settings:
     def app_url(self) -> str:
         """The messenger."""
         return f"http://127.0.0.1:{self.ports.port}"
+
+    @property
+    def preview_url(self) -> str:
+        """The dashboards."""
+        return f"http://127.0.0.1:{self.ports.preview_port}"
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitoring.checks.jsonlines import line_of, lines, twice
-from monitoring.checks.kinds import is_resource
 from monitoring.checks.model import Finding, Subject
 from monitoring.lint.asked import asked
 from monitoring.lint.model import Finding as LintFinding
 from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, text
 from monitoring.lint.run import lint
+from monitoring.lint.wrapped import board_in
 
 OF_FILES = Rules()
 """Rules that a dashboard by itself cannot break: they judge its text, or several files."""
@@ -34,13 +34,9 @@ class Source:
 
 
 def sources(file: str, text_: str, value: Mapping[str, Any], line: int = 0, name: str = "") -> Source:
-    """A file's dashboard, taken out of what wraps it."""
-    if isinstance(value.get("dashboard"), dict) and "panels" not in value:
-        return Source(file, text_, value["dashboard"], "/dashboard", line, name)
-    if is_resource(value):
-        spec = value.get("spec")
-        return Source(file, text_, spec if isinstance(spec, dict) else {}, "/spec", line, name)
-    return Source(file, text_, value, "", line, name)
+    """A file's dashboard, taken out of what wraps it; `value` must hold one."""
+    inner, prefix = board_in(value) or (value, "")
+    return Source(file, text_, inner, prefix, line, name)
 
 
 def expressions(some: Sequence[Source]) -> list[str]:

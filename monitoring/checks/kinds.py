@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 
+from monitoring.lint.wrapped import board_in
 from monitoring.yamltree import Node, Notes, documents
 
 _TOP = re.compile(r"""^["']?([A-Za-z_][\w-]*)["']?[ \t]*:(?:[ \t]+["']?([^\s"'#]*))?""", re.MULTILINE)
@@ -98,17 +99,5 @@ def told_by(keys: Keys) -> Kind | None:
 
 
 def is_board(value: object) -> bool:
-    """Whether a JSON value is a Grafana dashboard: bare, as its API wraps it, or as a resource of Grafana 12."""
-    if not isinstance(value, dict):
-        return False
-    if isinstance(value.get("dashboard"), dict) or is_resource(value):
-        return True
-    if any(isinstance(value.get(key), list) for key in ("panels", "rows")):
-        return True
-    # One whose panels are no list, or that has none yet, is a dashboard all the same.
-    return ("panels" in value or "templating" in value) and bool({"schemaVersion", "templating", "uid"} & value.keys())
-
-
-def is_resource(value: Mapping[str, object]) -> bool:
-    """Whether it is a dashboard as a Kubernetes-like object."""
-    return value.get("kind") == "Dashboard" and str(value.get("apiVersion", "")).startswith("dashboard.grafana.app/")
+    """Whether a JSON value is a Grafana dashboard, however it is wrapped."""
+    return board_in(value) is not None

@@ -18,7 +18,7 @@ from monitoring.maths.durations import Duration
 from monitoring.options import Command, config_and_environment, lenient_option
 from monitoring.paths import shown
 from monitoring.prometheus import retention
-from monitoring.prometheus.client import Client, Credentials
+from monitoring.prometheus.client import QUERY_TIMEOUT_S, Client, Credentials
 from monitoring.rules import period
 from monitoring.spec.model import Slo
 
@@ -52,7 +52,12 @@ class Access:
 
 
 def options(command: Command) -> Command:
-    """--config, --env, --lenient, --prometheus and --credentials-file."""
+    """--lenient, and those of `source_options`."""
+    return source_options(lenient_option(command))
+
+
+def source_options(command: Command) -> Command:
+    """--config, --env, --prometheus and --credentials-file."""
     for option in (
         click.option(
             "--credentials-file",
@@ -62,7 +67,7 @@ def options(command: Command) -> Command:
         click.option("--prometheus", "url", help="URL of the Prometheus to ask, instead of monitoring.yaml's."),
     ):
         command = option(command)
-    return config_and_environment(lenient_option(command))
+    return config_and_environment(command)
 
 
 def opened(
@@ -79,6 +84,17 @@ def opened(
     Raises ConfigError, SpecError.
     """
     config = configuration.load(config_path, environment)
+    asked = client(config, url, credentials_file)
+    slos, doubts = specs.read(paths or config.specs, lenient=lenient)
+    for doubt in doubts:
+        warn(str(doubt))
+    return Access(config, slos, asked)
+
+
+def client(
+    config: Config, url: str | None, credentials_file: Path | None, timeout_s: float = QUERY_TIMEOUT_S
+) -> Client:
+    """The Prometheus of these options; nothing is asked yet. Raises ConfigError."""
     if url is not None and urlsplit(url).scheme not in ("http", "https"):
         raise ConfigError([Mistake("--prometheus", None, f"expected an http or https URL, found {url!r}")])
     settings = config.environment.prometheus
@@ -87,10 +103,7 @@ def opened(
         credentials = Credentials.read(credentials_file, None)
     elif settings.credentials_file and (url is None or _origin(url) == _origin(settings.url)):
         credentials = Credentials.read(config.resolve(settings.credentials_file), settings.username)
-    slos, doubts = specs.read(paths or config.specs, lenient=lenient)
-    for doubt in doubts:
-        warn(str(doubt))
-    return Access(config, slos, Client(url or settings.url, credentials))
+    return Client(url or settings.url, credentials, timeout_s)
 
 
 def chosen(slos: Sequence[Slo], wanted: Sequence[str]) -> tuple[Slo, ...]:

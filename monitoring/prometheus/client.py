@@ -30,6 +30,7 @@ QUERY_TIMEOUT_S = 120
 _SLACK_S = 10
 
 Labels = Mapping[str, str]
+Form = Mapping[str, str] | list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -154,20 +155,32 @@ class Client:
         result: list[Any] = data["result"]
         return result
 
-    def _data(self, method: str, path: str, form: dict[str, str]) -> dict[str, Any]:
-        url = f"{self.url}/api/v1/{path}"
+    def answer(self, method: str, path: str, form: Form, *, stream: bool = False) -> requests.Response:
+        """What it says to a request below api/v1, whatever that is. Raises UnreachableError.
+
+        A GET carries `form` in its URL. With `stream` the body is still to be read, and the answer to be closed.
+        """
         try:
-            # A redirect would turn the POST into a GET without its form.
-            answer = self._session.request(
+            # A redirect would turn a POST into a GET without its form.
+            return self._session.request(
                 method,
-                url,
-                data=form or None,
+                f"{self.url}/api/v1/{path}",
+                data=None if method == "GET" else form or None,
+                params=form if method == "GET" else None,
                 timeout=(CONNECT_TIMEOUT_S, self._timeout_s + _SLACK_S),
                 allow_redirects=False,
+                stream=stream,
             )
         except requests.RequestException as error:
-            reason = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
-            raise UnreachableError(f"{self.shown_url}: {reason} ({type(error).__name__})") from None
+            raise self.unreachable(error) from None
+
+    def unreachable(self, error: requests.RequestException) -> UnreachableError:
+        """What broke a request, without what the URL may hold of a password."""
+        reason = "did not answer in time" if isinstance(error, requests.Timeout) else "cannot be reached"
+        return UnreachableError(f"{self.shown_url}: {reason} ({type(error).__name__})")
+
+    def _data(self, method: str, path: str, form: dict[str, str]) -> dict[str, Any]:
+        answer = self.answer(method, path, form)
         body = _json(answer)
         if body is None or body.get("status") != "success" or not isinstance(body.get("data"), dict):
             raise self._refused(path, answer, body)

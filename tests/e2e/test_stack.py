@@ -61,7 +61,7 @@ def test_two_people_talk(stack: Stack) -> None:
 
 def test_the_table_says_how_to_log_in_and_the_token_works(stack: Stack) -> None:
     output = stack.output.read_text()
-    for port in (stack.ports.port, stack.ports.prometheus_port, stack.ports.oncall_port):
+    for port in (stack.ports.port, stack.ports.preview_port, stack.ports.prometheus_port, stack.ports.oncall_port):
         assert f":{port}" in output
     assert "wscat" in output
     told = demo_accounts(stack)
