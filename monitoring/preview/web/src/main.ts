@@ -49,7 +49,7 @@ function usual(): Partial<State> {
     ...(board.time?.from ? { from: board.time.from } : {}),
     ...(board.time?.to ? { to: board.time.to } : {}),
     refresh: typeof board.refresh === 'string' ? board.refresh : '',
-    theme: matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark',
+    theme: 'dark',
   };
 }
 

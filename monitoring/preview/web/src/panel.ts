@@ -6,6 +6,7 @@ import { el } from './dom';
 import { DRAWINGS } from './draw';
 import type { Mark } from './draw/types';
 import { configured, transformed } from './fields';
+import { icon } from './icons';
 import { lines, table } from './frames';
 import { type Scope, inPromql, interpolate } from './interpolate';
 import { duration, seconds, steps } from './intervals';
@@ -44,7 +45,7 @@ export function shell(panel: Panel, findings: Finding[]): Shell {
     head,
     body,
   );
-  if (panel.description) head.append(hint('ⓘ', 'panel-info', panel.description));
+  if (panel.description) head.append(hint(icon('info'), 'panel-info', panel.description));
   if (findings.length > 0) {
     const worst = findings.some((one) => one.severity === 'error') ? 'error' : 'warning';
     head.append(hint(`${findings.length}`, `badge ${worst}`, findings.map((one) => `${one.message} [${one.rule}]`).join('\n')));
@@ -71,13 +72,13 @@ export function shell(panel: Panel, findings: Finding[]): Shell {
   return { element, refresh };
 }
 
-function hint(sign: string, name: string, text: string): HTMLElement {
+function hint(sign: string | Node, name: string, text: string): HTMLElement {
   return el('button', { class: `hint ${name}`, attrs: { type: 'button', 'aria-label': text } }, sign, el('span', { class: 'hint-text' }, text));
 }
 
 function anchor(title: string, url: string): HTMLElement {
   const attrs = { href: textUtil.sanitizeUrl(url), target: '_blank', rel: 'noopener noreferrer', title };
-  return el('a', { class: 'panel-link', attrs }, title);
+  return el('a', { class: 'panel-link', attrs: { ...attrs, 'aria-label': title } }, icon('out'));
 }
 
 function message(body: HTMLElement, name: string, text: string): void {

@@ -1,5 +1,6 @@
 // The bar at the top: which board, when, how often, with which choices.
 import { el } from './dom';
+import { icon } from './icons';
 import type { Board, Finding, Listed } from './model';
 import { type State, address } from './state';
 import { ALL, type Chooser } from './variables';
@@ -46,8 +47,8 @@ export function toolbar(board: Board, listed: Listed[], state: State, findings: 
       state.refresh,
       (refresh) => actions.go({ refresh }),
     ),
-    button('↻', 'Refresh now', actions.refresh),
-    button(state.theme === 'dark' ? '☀' : '☾', 'Other theme', () => actions.go({ theme: state.theme === 'dark' ? 'light' : 'dark' })),
+    button(icon('refresh'), 'Refresh now', actions.refresh),
+    button(icon(state.theme === 'dark' ? 'sun' : 'moon'), 'Other theme', () => actions.go({ theme: state.theme === 'dark' ? 'light' : 'dark' })),
   );
 }
 
@@ -59,7 +60,7 @@ function counted(findings: Finding[]): HTMLElement | null {
   return el('button', { class: `hint badge ${worst}`, attrs: { type: 'button', 'aria-label': text } }, `${told.length}`, el('span', { class: 'hint-text' }, text));
 }
 
-function button(sign: string, label: string, action: () => void): HTMLElement {
+function button(sign: Node, label: string, action: () => void): HTMLElement {
   return el('button', { class: 'control', attrs: { type: 'button', title: label, 'aria-label': label }, on: { click: action } }, sign);
 }
 

@@ -64,6 +64,8 @@ export const stat: Draw = (into, drawing) => {
   const named = options.textMode === 'value_and_name' || (all.length > 1 && options.textMode !== 'value');
   const longest = Math.max(...all.map((one) => one.text.length), 3);
   const size = Math.max(12, Math.min((w * 0.8) / (longest * 0.6), (h - (named ? 18 : 0)) * 0.5, 64));
+  // The line has what the words leave.
+  const graph = options.graphMode === 'none' ? 0 : h - (named ? 18 : 0) - size * 1.15 - 14;
   into.replaceChildren(
     el(
       'div',
@@ -71,8 +73,8 @@ export const stat: Draw = (into, drawing) => {
       ...all.map((one) =>
         el(
           'div',
-          { class: 'tile', attrs: { title: one.name } },
-          options.graphMode === 'none' ? null : sparkline(one, w, h * 0.42),
+          { class: graph >= 14 ? 'tile over-graph' : 'tile', attrs: { title: one.name } },
+          graph >= 14 ? sparkline(one, w, graph) : null,
           named && el('span', { class: 'tile-name' }, one.name),
           value(one, size),
         ),
@@ -94,7 +96,7 @@ function sparkline(one: Shown, width: number, height: number): SVGElement | null
   const last = points[points.length - 1]!.split(',')[0];
   return svg(
     'svg',
-    { class: 'sparkline', viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' },
+    { class: 'sparkline', height, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' },
     svg('path', { d: `M${first},${height}L${points.join('L')}L${last},${height}Z`, fill: one.color, opacity: 0.16 }),
     svg('path', { d: `M${points.join('L')}`, fill: 'none', stroke: one.color, 'stroke-width': 1.2, 'vector-effect': 'non-scaling-stroke' }),
   );

@@ -79,7 +79,8 @@ function limits(drawing: Drawing, data: (number | null)[][]): [number, number] {
   const values = data.flat().filter((value): value is number => value !== null);
   let low = values.length ? Math.min(...values) : 0;
   let high = values.length ? Math.max(...values) : 1;
-  for (const step of drawn(drawing)) if (values.length && step.value <= high * 3) high = Math.max(high, step.value * 1.05);
+  // A limit is worth seeing unless it would press the lines flat.
+  for (const { value } of drawn(drawing)) if (high <= 0 || value <= high * 3) high = Math.max(high, value * 1.1);
   if (low >= 0 && low < high * 0.4) low = 0;
   if (low === high) high = low === 0 ? 1 : low + Math.abs(low) * 0.2;
   const room = (high - low) * 0.06;
@@ -213,7 +214,7 @@ function marks(u: uPlot, drawing: Drawing): void {
     ctx.save();
     ctx.fillStyle = mark.color;
     if (to - from > 1) {
-      ctx.globalAlpha = 0.08;
+      ctx.globalAlpha = 0.05;
       ctx.fillRect(from, bbox.top, to - from, bbox.height);
     }
     ctx.globalAlpha = 0.75;
