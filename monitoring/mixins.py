@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from monitoring.boards import overview
+from monitoring.boards import devices, fanout, node, oncall, overview, probes
 from monitoring.boards.model import Board
 from monitoring.rules import platform
 from monitoring.rules.model import RuleFile
@@ -28,5 +28,9 @@ class Mixin:
 
 
 MIXINS: Mapping[str, Mixin] = {
-    "messenger": Mixin((messenger.JOB, messenger.PROBE_JOB), platform.messenger, (overview.board,)),
+    "messenger": Mixin(
+        (messenger.JOB, messenger.PROBE_JOB),
+        platform.messenger,
+        (overview.board, fanout.board, devices.board, probes.board, oncall.board, node.board),
+    ),
 }

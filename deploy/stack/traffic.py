@@ -1,4 +1,4 @@
-"""Gentle demo traffic: three people who talk to each other, so that every panel has something to show.
+"""Gentle demo traffic: three people with two devices each who talk to each other, so that every panel has something to show.
 
 `python -m deploy.stack.traffic ACCOUNTS.json MESSAGES_PER_S`; runs until SIGTERM. What could not be
 sent is sent again with the same id, as every good client does.
@@ -57,6 +57,8 @@ class Traffic:
         self._people = [
             Person(api, name, told["password"], partial(self._heard, n)) for n, name in enumerate(self._names)
         ]
+        # A second device each, which only listens: what is read on the first is told to it.
+        self._second = [Person(api, name, told["password"], lambda _event: None) for name in self._names]
         self._convs: list[int] = []
 
     def prepare(self) -> None:
@@ -67,7 +69,8 @@ class Traffic:
         group = known.get(TITLE) or api.create_conversation(accounts[0], self._names, TITLE)
         direct = known.get(None) or api.create_conversation(accounts[0], [self._names[1]])
         self._convs = [group, direct]
-        for person in self._people:
+        for person in (*self._people, *self._second):
+            person.account()
             person.start()
 
     def say_something(self) -> None:
@@ -96,7 +99,7 @@ class Traffic:
 
     def stop(self) -> None:
         """Everybody leaves."""
-        for person in self._people:
+        for person in (*self._people, *self._second):
             person.stop()
 
     def _heard(self, listener: int, event: Event) -> None:

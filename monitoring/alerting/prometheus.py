@@ -18,10 +18,12 @@ def arguments(environment: Environment) -> list[str]:
 
     Its default retention of 15 days would silently lose half of a 30-day period.
     A short resend delay lets a resolve reach on-call soon, and a restart be noticed.
+    Boards show the canaries behind the probe's latency as exemplars.
     """
     return [
         f"--storage.tsdb.retention.time={environment.prometheus.retention}",
         f"--rules.alert.resend-delay={environment.prometheus.resend_delay}",
+        "--enable-feature=exemplar-storage",
     ]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from monitoring.boards.model import Board, Override, Panel, Query, Row, Step, Variable, runbook
+from monitoring.boards.parts import share
 from monitoring.errors import BoardError
 from monitoring.maths.burn import error_budget
 from monitoring.maths.decimals import percent
@@ -94,7 +95,7 @@ def _latency(slo: Slo) -> Panel:
         raise BoardError(f"the board {UID} wants the good events of {slo.name} to be a bucket with a bound `le`")
     quantiles = (("p50", Decimal("0.5")), ("p95", _P95), ("p99", Decimal("0.99")))
     server = (Query(signals.FANOUT_LATENCY.quantile(q, _NODES, where=_MESSAGES), name) for name, q in quantiles)
-    probe = Query(signals.PROBE_LATENCY.quantile(_P95, _PROBES), _SEEN)
+    probe = Query(signals.PROBE_LATENCY.quantile(_P95, _PROBES), _SEEN, exemplars=True)
     return Panel(
         key="overview/fanout-latency",
         title="Fan-out p50, p95, p99",
@@ -123,8 +124,8 @@ def _loss(slo: Slo) -> Panel:
         "the nodes read the log to its end (LogLag) and whether devices are cut off as too slow.",
         unit="percentunit",
         queries=(
-            Query(_share(f"clamp_min({settled} - {confirmed}, 0)", settled), "not acknowledged"),
-            Query(_share(lost, canaries), "canaries lost"),
+            Query(share(f"clamp_min({settled} - {confirmed}, 0)", settled), "not acknowledged"),
+            Query(share(lost, canaries), "canaries lost"),
         ),
         steps=(Step("green"), Step("red", error_budget(slo.target))),
         minimum=_ZERO,
@@ -157,7 +158,7 @@ def _errors(slo: Slo) -> Panel:
         f"{percent(error_budget(slo.target))} may. Zero without traffic. Above it: the nodes' log names each error; "
         "first see whether the database answers (p95 beside, DatabaseDisconnected).",
         unit="percentunit",
-        queries=(Query(_share(bad, every), "{{transport}}"),),
+        queries=(Query(share(bad, every), "{{transport}}"),),
         steps=(Step("green"), Step("red", error_budget(slo.target))),
         minimum=_ZERO,
         links=(runbook(slo.runbook), runbook("database-disconnected")),
@@ -222,8 +223,3 @@ def _alerts() -> Panel:
         kind="stat",
         steps=(Step("green"), Step("red", _ONE)),
     )
-
-
-def _share(part: str, whole: str) -> str:
-    """part ÷ whole; zero, and never NaN, when there is nothing."""
-    return f"{part} / ({whole} > 0) or 0 * {whole}"

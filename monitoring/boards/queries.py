@@ -9,6 +9,10 @@ from typing import Any
 from monitoring.dollars import VARIABLE, name_of
 
 
+_RANGE = "30m"
+"""What is shown where nobody says otherwise; boards open on it."""
+
+
 @dataclass(frozen=True)
 class PanelQuery:
     """One query of one panel, ready to be asked."""
@@ -24,7 +28,7 @@ def panel_queries(board_json: Mapping[str, Any], *, rate_interval: str, **chosen
     `chosen` has a regular expression for each variable of the board; `rate_interval`
     is a Prometheus duration of at least four scrapes.
     """
-    values = {**chosen, "__rate_interval": rate_interval}
+    values = {"__range": _RANGE, **chosen, "__rate_interval": rate_interval}
     return [
         PanelQuery(panel["title"], target["refId"], substitute(target["expr"], values))
         for panel in all_panels(board_json)

@@ -84,7 +84,7 @@ def ambiguous(board: Dashboard, _known: Known) -> Iterator[Hit]:
             place = f"{target.pointer}/legendFormat"
             if constant and not named and labels.closed and labels.names - _fixed(expanded.tree, board):
                 yield Hit(place, f"every series by {', '.join(sorted(labels.names))} is called {legend!r}")
-            elif constant and legend in seen and (not named or labels.closed):
+            elif constant and legend in seen and not (named and named <= _fixed(expanded.tree, board)):
                 yield Hit(place, f"queries {seen[legend]} and {target.ref_id or '?'} are both called {legend!r}")
             if constant:
                 seen.setdefault(legend, target.ref_id or "?")

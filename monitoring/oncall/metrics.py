@@ -28,6 +28,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "oncall_notifications_total": ("counter", {"result": RESULTS}),
     "oncall_alert_delay_seconds": ("histogram", {"severity": SEVERITIES}),
     "oncall_alerts_firing": ("gauge", {}),
+    "oncall_watchdog_timestamp_seconds": ("gauge", {}),
 }
 """Name → (kind, label values): what rules and boards may rely on."""
 
@@ -47,6 +48,12 @@ class OncallMetrics:
             registry=self.registry,
         )
         Gauge("oncall_alerts_firing", "Alerts whose last word was firing.", registry=self.registry).set_function(firing)
+        self._watchdog = Gauge(
+            "oncall_watchdog_timestamp_seconds",
+            "When the Watchdog was last heard (Unix time); NaN: not since the start.",
+            registry=self.registry,
+        )
+        self._watchdog.set(float("nan"))
         for result in RESULTS:
             self._received.labels(result)
         for severity in SEVERITIES:
@@ -55,6 +62,10 @@ class OncallMetrics:
     def said(self, result: str) -> None:
         """A webhook call was answered."""
         self._received.labels(result).inc()
+
+    def watchdog_heard(self, now: float) -> None:
+        """Alertmanager said that Prometheus lives; `now` in Unix seconds."""
+        self._watchdog.set(now)
 
     def received(self, notification: Notification, new: Sequence[Alert], now: float) -> None:
         """A notification was stored; `new` are those of its alerts that were news. `now` in Unix seconds."""

@@ -63,7 +63,9 @@ def create_app(
             new = store.add(notification.receiver, notification.alerts, now)
         except sqlite3.Error as error:
             return _said(numbers, "store_failed", 503, str(error))
-        if notification.receiver != WATCHDOG_RECEIVER:
+        if notification.receiver == WATCHDOG_RECEIVER:
+            numbers.watchdog_heard(now)
+        else:
             numbers.received(notification, new, now)
         return _said(numbers, "stored", 200)
 

@@ -95,4 +95,5 @@ class CanaryProbe:
     def _count(self, end: End) -> None:
         self._metrics.ended(end.outcome)
         if end.latency_s is not None:
-            self._metrics.latency.observe(end.latency_s)
+            # Whoever sees a slow one on a board finds it in the database by its id.
+            self._metrics.latency.observe(end.latency_s, {"canary_id": end.canary_id})

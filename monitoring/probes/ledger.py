@@ -33,6 +33,8 @@ class End:
 
     outcome: str
     latency_s: float | None = None
+    canary_id: str = ""
+    """Whose latency it is."""
 
 
 class Ledger:
@@ -74,7 +76,7 @@ class Ledger:
         latency_s = now - canary.intended
         if not canary.ended and latency_s <= FINAL_AFTER_S:  # else it is lost, however late it comes
             canary.ended = True
-            yield End("delivered" if latency_s <= LATE_AFTER_S else "late", latency_s)
+            yield End("delivered" if latency_s <= LATE_AFTER_S else "late", latency_s, canary_id)
 
     def __len__(self) -> int:
         """How many canaries are remembered."""

@@ -64,6 +64,10 @@ class Gauge(Signal):
         """Added up over everything but `by`."""
         return f"sum{self._by(by)}({self._select(scope, where)})"
 
+    def max(self, scope: Scope, by: Iterable[str] = (), where: Mapping[str, str] = _EVERYWHERE) -> str:
+        """The highest over everything but `by`."""
+        return f"max{self._by(by)}({self._select(scope, where)})"
+
 
 class Counter(Signal):
     """Only grows; may be asked for its rate or its increase."""
@@ -87,10 +91,14 @@ class Histogram(Signal):
         buckets = self._select(scope, where, "_bucket")
         return f"histogram_quantile({plain(q)}, sum by ({grouped}) (rate({buckets}[{scope.range}])))"
 
-    def quantile_or_zero(self, q: Decimal, scope: Scope) -> str:
+    def quantile_or_zero(self, q: Decimal, scope: Scope, where: Mapping[str, str] = _EVERYWHERE) -> str:
         """The q-quantile; zero when nothing was observed, for what is rare and then took no time."""
         # A comparison with NaN is false, so the quantile of nothing falls out.
-        return f"{self.quantile(q, scope)} >= 0 or 0 * {self.event_rate(scope)}"
+        return f"{self.quantile(q, scope, where=where)} >= 0 or 0 * {self.event_rate(scope, where=where)}"
+
+    def buckets(self, scope: Scope, where: Mapping[str, str] = _EVERYWHERE) -> str:
+        """Observations in each bucket over the scope's range, by `le`; for heatmaps."""
+        return f"sum by (le) (increase({self._select(scope, where, '_bucket')}[{scope.range}]))"
 
     def event_rate(self, scope: Scope, by: Iterable[str] = (), where: Mapping[str, str] = _EVERYWHERE) -> str:
         """Observations per second."""

@@ -55,6 +55,31 @@ REQUESTS = Counter(
 DATABASE_TIME = Histogram("messenger_database_query_seconds", "One database call, waiting included", "s")
 DATABASE_CONNECTED = Gauge("messenger_database_connected", "1 while the database answers a node")
 POOL_WAITING = Gauge("messenger_database_pool_waiting", "Greenlets that wait for a database connection")
+SEND_QUEUE_BYTES = Gauge("messenger_ws_send_queue_bytes", "Bytes waiting in a node's outbound queues", "bytes")
+FANOUT_LATE = Counter("messenger_fanout_late_total", "Deliveries later than the SLO allows", labels={"path": _PATHS})
+FANOUT_DROPPED = Counter(
+    "messenger_fanout_dropped_total", "Frames dropped because their listener reads too slowly", labels={"path": _PATHS}
+)
+FANOUT_ERRORS = Counter(
+    "messenger_fanout_errors_total",
+    "Events that a stage could not handle",
+    labels={"path": _PATHS, "stage": ("commit", "publish", "write")},
+)
+FANOUT_GAPS = Counter("messenger_fanout_gaps_total", "Events that had to wait for an earlier one")
+FANOUT_WAITING = Gauge("messenger_fanout_waiting", "Deliveries of large fan-outs still to be sent")
+RETRANSMITS = Counter("messenger_send_retransmits_total", "Sends that repeated an id which was stored already")
+SEND_QUEUE = Gauge("messenger_send_queue_length", "Messages waiting to be committed")
+HELLOS = Histogram("messenger_hello_batch_rows", "Devices signed in by one database call")
+BUS_DROPPED = Counter("messenger_bus_dropped_total", "Frames the bus did not carry")
+BUS_UNREADABLE = Counter(
+    "messenger_bus_unreadable_total",
+    "What other nodes published and a node could not read",
+    labels={"reason": ("batch", "version", "frame")},
+)
+REVOKED = Counter("messenger_sessions_revoked_total", "Connections closed because their device was revoked")
+DISPLACED = Counter("messenger_sessions_displaced_total", "Connections closed because their device connected anew")
+STARTED = Gauge("process_start_time_seconds", "When the process began, Unix time")
+GC_RUNS = Counter("python_gc_collections_total", "Garbage collections")
 REDIS_TIME = Histogram("messenger_redis_command_seconds", "One Redis publish", "s")
 LOOP_LAG = Histogram("messenger_loop_lag_seconds", "How late the event loop came back to a timer", "s")
 GC_PAUSE = Histogram("messenger_gc_pause_seconds", "One garbage collection", "s")
@@ -71,6 +96,15 @@ PROBE_CANARIES = Counter(
     labels={"outcome": ("delivered", "late", "lost", "duplicate", "reordered", "corrupted", "send_failed")},
 )
 PROBE_LATENCY = Histogram("messenger_probe_latency_seconds", "From intended send to arrival at the other client", "s")
+PROBE_CONNECTS = Counter(
+    "messenger_probe_connects_total", "Fresh connections by how they ended", labels={"outcome": ("ok", "failed")}
+)
+PROBE_CONNECT_FAILURES = Counter(
+    "messenger_probe_connect_failures_total",
+    "Fresh connections that failed, by where",
+    labels={"reason": ("dns", "tcp", "tls", "upgrade", "auth", "timeout", "close")},
+)
+PROBE_SKIPPED = Counter("messenger_probe_skipped_total", "Probe runs that could not start in time")
 PROBE_CERTIFICATE_EXPIRY = Gauge(
     "messenger_probe_certificate_expiry_timestamp_seconds", "When the certificate ends, Unix time"
 )

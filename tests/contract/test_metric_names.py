@@ -82,6 +82,11 @@ RECORDED = {
 }
 PROMETHEUS = {
     "up": Series("gauge", {}),
+    "prometheus_rule_evaluations_total": Series("counter", {}),
+    "prometheus_rule_evaluation_failures_total": Series("counter", {}),
+    "prometheus_notifications_dropped_total": Series("counter", {}),
+    "alertmanager_notifications_total": Series("counter", {}),
+    "alertmanager_notifications_failed_total": Series("counter", {}),
     "ALERTS": Series(
         "gauge", dict.fromkeys(("alertname", "alertstate", "kind", "severity", "service", "slo_id", "tier"), ANY)
     ),

@@ -16,7 +16,15 @@ from monitoring.maths.decimals import plain
 from monitoring.maths.durations import Duration
 
 MONTH_S = 30 * 86400
-PURE_MODULES = ("maths.burn", "maths.decimals", "maths.durations", "boards.queries", "yamltree")
+PURE_MODULES = (
+    "maths.burn",
+    "maths.decimals",
+    "maths.durations",
+    "dollars",
+    "checks.jsonlines",
+    "lint.wrapped",
+    "yamltree",
+)
 
 shares = st.decimals(min_value="0.001", max_value="1", places=3)
 targets = st.decimals(min_value="0.001", max_value="0.9999", places=4)
