@@ -1,4 +1,4 @@
-"""Gentle demo traffic: three people with two devices each who talk to each other, so that every panel has something to show.
+"""Gentle demo traffic: three people with two devices each talk, so that every panel has something to show.
 
 `python -m deploy.stack.traffic ACCOUNTS.json MESSAGES_PER_S`; runs until SIGTERM. What could not be
 sent is sent again with the same id, as every good client does.

@@ -8,13 +8,11 @@ from decimal import Decimal
 from monitoring.boards.model import Link, Override, Panel, Query, Step, Variable, runbook
 from monitoring.errors import BoardError
 from monitoring.promql import Matcher, Selector
-from monitoring.signals import messenger as signals
 from monitoring.signals.kinds import Scope
 from monitoring.spec.model import Slo
 
 NODES = Scope((Matcher("job", "=~", "$job"), Matcher("instance", "=~", "$instance")))
 """The nodes that are chosen."""
-PROBES = Scope((Matcher("job", "=", signals.PROBE_JOB),))
 ZERO, ONE = Decimal(0), Decimal(1)
 P50, P95, P99 = Decimal("0.5"), Decimal("0.95"), Decimal("0.99")
 QUANTILES = (("p50", P50), ("p95", P95), ("p99", P99))

@@ -8,7 +8,6 @@ from typing import Any
 
 from monitoring.dollars import VARIABLE, name_of
 
-
 _RANGE = "30m"
 """What is shown where nobody says otherwise; boards open on it."""
 

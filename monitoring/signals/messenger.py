@@ -57,9 +57,6 @@ DATABASE_CONNECTED = Gauge("messenger_database_connected", "1 while the database
 POOL_WAITING = Gauge("messenger_database_pool_waiting", "Greenlets that wait for a database connection")
 SEND_QUEUE_BYTES = Gauge("messenger_ws_send_queue_bytes", "Bytes waiting in a node's outbound queues", "bytes")
 FANOUT_LATE = Counter("messenger_fanout_late_total", "Deliveries later than the SLO allows", labels={"path": _PATHS})
-FANOUT_DROPPED = Counter(
-    "messenger_fanout_dropped_total", "Frames dropped because their listener reads too slowly", labels={"path": _PATHS}
-)
 FANOUT_ERRORS = Counter(
     "messenger_fanout_errors_total",
     "Events that a stage could not handle",
@@ -79,7 +76,6 @@ BUS_UNREADABLE = Counter(
 REVOKED = Counter("messenger_sessions_revoked_total", "Connections closed because their device was revoked")
 DISPLACED = Counter("messenger_sessions_displaced_total", "Connections closed because their device connected anew")
 STARTED = Gauge("process_start_time_seconds", "When the process began, Unix time")
-GC_RUNS = Counter("python_gc_collections_total", "Garbage collections")
 REDIS_TIME = Histogram("messenger_redis_command_seconds", "One Redis publish", "s")
 LOOP_LAG = Histogram("messenger_loop_lag_seconds", "How late the event loop came back to a timer", "s")
 GC_PAUSE = Histogram("messenger_gc_pause_seconds", "One garbage collection", "s")

@@ -24,7 +24,6 @@ WATCHDOG = Gauge("oncall_watchdog_timestamp_seconds", "When the Watchdog was las
 
 PROMETHEUS_EVALUATIONS = Counter("prometheus_rule_evaluations_total", "Rules evaluated")
 PROMETHEUS_FAILURES = Counter("prometheus_rule_evaluation_failures_total", "Rules whose evaluation failed")
-PROMETHEUS_QUEUED = Gauge("prometheus_notifications_queue_length", "Alerts waiting to be sent to Alertmanager")
 PROMETHEUS_DROPPED = Counter("prometheus_notifications_dropped_total", "Alerts that were not sent to Alertmanager")
 ALERTMANAGER_SENT = Counter("alertmanager_notifications_total", "Notifications sent", labels={"integration": ()})
 ALERTMANAGER_FAILED = Counter(

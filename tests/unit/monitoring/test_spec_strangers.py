@@ -13,9 +13,9 @@ import yaml
 from monitoring import config, generate, goregex
 from monitoring.checks import run
 from monitoring.errors import ConfigError, PromqlError, SpecError
+from monitoring.lint.model import Severity
 from monitoring.maths.durations import Duration
 from monitoring.promql import MAX_DEPTH, uses
-from monitoring.lint.model import Severity
 from monitoring.rules.model import Alert
 from monitoring.rules.profile import Profile
 from monitoring.spec import queries, reader
