@@ -96,7 +96,9 @@ async function draw(panel: Panel, body: HTMLElement, context: Context, signal: A
     message(body, 'panel-note', `Panels of the kind ${panel.type ?? '?'} are not drawn here.`);
     return 'done';
   }
-  const { width, height } = body.getBoundingClientRect();
+  // Without the padding around it.
+  const width = body.clientWidth - 16;
+  const height = body.clientHeight - 8;
   const end = context.end;
   const start = panel.timeFrom ? end - seconds(panel.timeFrom) : context.start;
   const points = panel.maxDataPoints ?? Math.max(50, Math.floor(width));
@@ -136,6 +138,7 @@ async function draw(panel: Panel, body: HTMLElement, context: Context, signal: A
     look: context.look,
     start,
     end,
+    firstS: grid.start,
     stepS,
     utc: context.utc,
     width,

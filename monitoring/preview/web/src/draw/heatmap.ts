@@ -15,7 +15,7 @@ const SCALES: Record<string, [string, string, string]> = {
 };
 
 export const heatmap: Draw = (into, drawing) => {
-  const { times, bounds, counts } = buckets(drawing.series, drawing);
+  const { times, bounds, counts } = buckets(drawing.series, { start: drawing.firstS, end: drawing.end, stepS: drawing.stepS });
   const highest = counts.map((row) => row.some((value) => (value ?? 0) > 0)).lastIndexOf(true);
   const lowest = counts.findIndex((row) => row.some((value) => (value ?? 0) > 0));
   const first = Math.max(0, lowest - 1);
@@ -56,7 +56,7 @@ export const heatmap: Draw = (into, drawing) => {
 
 function palette(drawing: Drawing): (share: number) => string {
   const [dark, middle, light] = SCALES[drawing.panel.options?.color?.scheme] ?? SCALES.Oranges!;
-  const stops = drawing.look.isDark ? [dark, middle, light] : ['#fff1e3', middle, dark];
+  const stops = drawing.look.isDark ? [dark, middle, light] : ['#fde3cf', '#f58b45', '#b34a06'];
   return (share) =>
     share < 0.5
       ? `color-mix(in oklab, ${stops[1]} ${share * 200}%, ${stops[0]})`

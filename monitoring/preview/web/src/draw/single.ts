@@ -24,7 +24,7 @@ function shown(drawing: Drawing): Shown[] {
     return {
       name: nameOf(field, frame, drawing.frames),
       text: written(said) || (field.config.noValue ?? '–'),
-      color: said.color ?? drawing.look.colors.text.primary,
+      color: (typeof value === 'number' && said.color) || drawing.look.colors.text.secondary,
       level,
       share: Math.min(1, Math.max(0, said.percent ?? 0)),
       field,

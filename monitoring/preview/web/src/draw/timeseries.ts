@@ -112,7 +112,7 @@ function options(
   return {
     width: Math.max(50, plot.clientWidth),
     height: Math.max(40, plot.clientHeight),
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: {
       sync: { key: SYNC.key },

@@ -21,6 +21,8 @@ export interface Drawing {
   look: GrafanaTheme2;
   start: number;
   end: number;
+  /** Of the points: the first of them, and how far apart they are, in seconds. */
+  firstS: number;
   stepS: number;
   utc: boolean;
   width: number;
