@@ -131,7 +131,7 @@ def _rule_files(config: Config, slos: Sequence[Slo], maintenances: Sequence[Main
             *_slo_files(config, slos, maintenances),
             *([data.rule_file(slos, profile)] if slos else []),
             platform.watchdog(profile, service),
-            *(MIXINS[name].alerts(profile, service) for name in config.file.mixins),
+            *(alerts(profile, service) for name in config.file.mixins if (alerts := MIXINS[name].alerts)),
         )
     except OutOfRangeError as error:
         raise config.mistake(str(error), "window_divisor") from error

@@ -19,7 +19,7 @@ def board(_slos: Sequence[Slo]) -> Board:
         uid=UID,
         title="Messenger node",
         description="One node from the inside; choose it at the top.",
-        tags=("messenger",),
+        tags=("messenger", "infrastructure"),
         variables=variables(signals.CONNECTIONS.name, signals.JOB),
         rows=(
             Row(5, (_up(), _age(), _connections(), _descriptors()), (6, 6, 6, 6), title="Now"),

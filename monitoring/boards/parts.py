@@ -1,11 +1,11 @@
-"""What the messenger's boards have in common: where they look, and forms of panels that come again."""
+"""What boards have in common: where they look, and forms of panels that come again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
 
-from monitoring.boards.model import Link, Override, Panel, Query, Step, Variable, runbook
+from monitoring.boards.model import Link, Mapping, Override, Panel, Query, Step, Variable, runbook
 from monitoring.errors import BoardError
 from monitoring.promql import Matcher, Selector
 from monitoring.signals.kinds import Scope
@@ -71,6 +71,52 @@ def lines(
         key, title, description, unit, queries, steps=steps, minimum=ZERO, maximum=maximum, stacked=stacked,
         overrides=overrides, links=links,
     )  # fmt: skip
+
+
+def number(
+    key: str,
+    title: str,
+    description: str,
+    unit: str,
+    query: Query,
+    *,
+    steps: tuple[Step, ...] = (Step("green"),),
+    books: Sequence[str] = (),
+    decimals: int | None = None,
+) -> Panel:
+    """One figure, with its past behind it."""
+    links: tuple[Link, ...] = tuple(map(runbook, books))
+    return Panel(key, title, description, unit, (query,), kind="stat", steps=steps, decimals=decimals, links=links)
+
+
+def used(key: str, title: str, description: str, query: Query, *, books: Sequence[str] = ()) -> Panel:
+    """A share of something that has an end: orange from 80 %, red from 90 %."""
+    return Panel(
+        key,
+        title,
+        description,
+        "percentunit",
+        (query,),
+        kind="gauge",
+        steps=(Step("green"), Step("orange", Decimal("0.8")), Step("red", Decimal("0.9"))),
+        minimum=ZERO,
+        maximum=ONE,
+        links=tuple(map(runbook, books)),
+    )
+
+
+def up(key: str, description: str, expr: str, *, books: Sequence[str] = ()) -> Panel:
+    """When something could be reached."""
+    return Panel(
+        key,
+        "Reached",
+        description,
+        "short",
+        (Query(expr, "{{instance}}"),),
+        kind="state-timeline",
+        mappings=(Mapping(ZERO, "down", "red"), Mapping(ONE, "up", "green")),
+        links=tuple(map(runbook, books)),
+    )
 
 
 def firing(matchers: tuple[Matcher, ...] = ()) -> Selector:
