@@ -17,7 +17,7 @@ from typing import Any
 
 from honcho.manager import Manager
 
-from deploy.stack import database, prepare, processes, settings
+from deploy.stack import database, prepare, processes, settings, surroundings
 from deploy.stack.wait import answers
 from monitoring.preview.server import is_built
 
@@ -45,6 +45,9 @@ def _run(where: settings.Settings) -> int:
     secrets = prepare.make_secrets(where)
     demo = prepare.write_demo_accounts(where, secrets["demo-password"])
     prepare.write_monitoring_yaml(where)
+    surroundings.write_nginx(where)
+    for line in surroundings.missing(where):
+        print(line, file=sys.stderr)
     server: Any = None if where.database_url else database.start(where.folder / "postgres")
     try:
         database_url = where.database_url or server.get_uri()
@@ -115,6 +118,7 @@ def table(where: settings.Settings) -> str:
     ports, secrets = where.ports, where.secrets
     rows = [
         ("messenger", where.app_url, "health: /health, /health/ready; WebSocket: /ws, /calls"),
+        ("by nginx", where.proxy_url, "the same, as people come in"),
         ("its metrics", f"http://127.0.0.1:{ports.metrics_port}/metrics", ""),
         ("prometheus", f"http://127.0.0.1:{ports.prometheus_port}", "targets: /targets, alerts: /alerts"),
         (

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from deploy.stack import surroundings
 from deploy.stack.settings import PROJECT, Settings
 
 ENVIRONMENT = "development"
@@ -40,7 +41,9 @@ def _keep(path: Path) -> str:
 def write_demo_accounts(settings: Settings, password: str) -> Path:
     """A file that tells demo traffic and `make token` who the demo people are and where."""
     path = settings.secrets / "demo.json"
-    path.write_text(json.dumps({"url": settings.app_url, "people": DEMO_PEOPLE, "password": password}))
+    path.write_text(
+        json.dumps({"url": settings.app_url, "proxy": settings.proxy_url, "people": DEMO_PEOPLE, "password": password})
+    )
     path.chmod(0o600)
     return path
 
@@ -52,7 +55,7 @@ def write_monitoring_yaml(settings: Settings) -> None:
 
 def monitoring_config(settings: Settings) -> dict[str, Any]:
     """The stack as monitoring.yaml describes it; monitoring/monitoring.yaml explains the keys."""
-    ports = settings.ports
+    ports, around = settings.ports, surroundings.there(settings)
 
     def here(port: int) -> str:
         return f"127.0.0.1:{port}"
@@ -60,7 +63,7 @@ def monitoring_config(settings: Settings) -> dict[str, Any]:
     return {
         "service": "messenger",
         "specs": [str(PROJECT / "monitoring" / "slos")],
-        "mixins": ["messenger"],
+        "mixins": ["messenger", *(part.job for part in around)],
         "outputs": {"alerts": "alerts", "dashboards": "dashboards"},
         "links": {
             # Nothing serves the runbooks in development: read them in docs/runbooks.
@@ -78,7 +81,8 @@ def monitoring_config(settings: Settings) -> dict[str, Any]:
                     "oncall": [here(ports.oncall_port)],
                     "prometheus": [here(ports.prometheus_port)],
                     "alertmanager": [here(ports.alertmanager_port)],
-                },
+                }
+                | {part.job: [here(part.port)] for part in around},
                 "prometheus": {
                     "url": f"http://{here(ports.prometheus_port)}",
                     "retention": "35d",

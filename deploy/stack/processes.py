@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.stack import surroundings
 from deploy.stack.prepare import ENVIRONMENT
 from deploy.stack.settings import Settings, find, require
 from monitoring import config as configuration
@@ -72,6 +73,10 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
     ]
     if server.is_built():
         processes.append(Process("preview", preview, after=f"http://{LOOPBACK}:{ports.prometheus_port}/-/ready"))
+    processes += [
+        Process(name, command, dict(env))
+        for name, (command, env) in surroundings.commands(settings, database_url, redis_url).items()
+    ]
     if redis_url and not settings.redis_url:
         processes.insert(0, Process("redis", _redis(settings)))
     return processes

@@ -28,6 +28,12 @@ class Ports:
     alertmanager_port: int = 9093
     oncall_port: int = 9095
     probe_metrics_port: int = 9096
+    proxy_port: int = 3003
+    nginx_status_port: int = 3004
+    host_exporter_port: int = 9100
+    nginx_exporter_port: int = 9113
+    redis_exporter_port: int = 9121
+    postgres_exporter_port: int = 9187
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class Settings:
     def monitoring_yaml(self) -> Path:
         """What rules, alerts and boards of this stack are generated from."""
         return self.folder / "monitoring.yaml"
+
+    @property
+    def proxy_url(self) -> str:
+        """The messenger by way of nginx; the messenger itself where there is none."""
+        return f"http://127.0.0.1:{self.ports.proxy_port}" if find("nginx") else self.app_url
 
     @property
     def app_url(self) -> str:

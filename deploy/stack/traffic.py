@@ -57,8 +57,9 @@ class Traffic:
         self._people = [
             Person(api, name, told["password"], partial(self._heard, n)) for n, name in enumerate(self._names)
         ]
-        # A second device each, which only listens: what is read on the first is told to it.
-        self._second = [Person(api, name, told["password"], lambda _event: None) for name in self._names]
+        # A second device each, which only listens, by way of nginx: what is read on the first is told to it.
+        proxy = Api(told["proxy"])
+        self._second = [Person(proxy, name, told["password"], lambda _event: None) for name in self._names]
         self._convs: list[int] = []
 
     def prepare(self) -> None:

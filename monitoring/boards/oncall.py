@@ -132,10 +132,10 @@ def _history() -> Panel:
 def _delay(slo: Slo) -> Panel:
     return lines(
         "oncall/delay",
-        "Delay by severity, p95",
+        "Delay by severity, p95 of an hour",
         "From when an alert began to fire to its receipt. Tickets wait while a page of the same objective fires.",
         "s",
-        Query(oncall.DELAY.quantile(P95, NODES, ("severity",)), "{{severity}}"),
+        Query(oncall.DELAY.quantile(P95, Scope(NODES.matchers, "1h"), ("severity",)), "{{severity}}"),
         steps=red_from(bound_s(slo)),
         books=(slo.runbook,),
     )

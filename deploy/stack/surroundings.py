@@ -1,0 +1,143 @@
+"""What stands around the messenger: nginx before it, and Debian's exporters beside what it needs.
+
+Each runs where its program is installed; without one its board has no data, and the
+stack says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from deploy.stack.settings import Settings, find
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program around the messenger: the job Prometheus has for it, and where its figures are."""
+
+    name: str
+    job: str
+    program: str
+    port: int
+
+
+def parts(settings: Settings) -> tuple[Part, ...]:
+    """The exporters, by job."""
+    ports = settings.ports
+    return (
+        Part("postgres-exporter", "postgres", "prometheus-postgres-exporter", ports.postgres_exporter_port),
+        Part("redis-exporter", "redis", "prometheus-redis-exporter", ports.redis_exporter_port),
+        Part("nginx-exporter", "nginx", "prometheus-nginx-exporter", ports.nginx_exporter_port),
+        Part("host-exporter", "host", "prometheus-node-exporter", ports.host_exporter_port),
+    )
+
+
+def there(settings: Settings) -> tuple[Part, ...]:
+    """Those that can run on this machine; that of nginx only beside nginx."""
+    return tuple(one for one in parts(settings) if find(one.program) and (one.job != "nginx" or find("nginx")))
+
+
+def missing(settings: Settings) -> list[str]:
+    """A sentence for each that cannot."""
+    found = there(settings)
+    return [
+        f"{one.program} is missing; `make setup` installs it. Without it the dashboard of {one.job} has no data"
+        for one in parts(settings)
+        if one not in found
+    ]
+
+
+def commands(settings: Settings, database_url: str, redis_url: str) -> dict[str, tuple[list[str], Mapping[str, str]]]:
+    """Command and environment of each by name; secrets are in the environment, which only its owner can read."""
+    ports = settings.ports
+    own: dict[str, tuple[list[str], Mapping[str, str]]] = {
+        "postgres-exporter": (
+            # Debian's version asks for columns that PostgreSQL 17 moved; everything else of it works.
+            ["--no-collector.bgwriter", f"--web.listen-address={LOOPBACK}:{ports.postgres_exporter_port}"],
+            {"DATA_SOURCE_NAME": data_source(database_url)},
+        ),
+        "redis-exporter": (
+            [f"--web.listen-address={LOOPBACK}:{ports.redis_exporter_port}"],
+            {"REDIS_ADDR": redis_url},
+        ),
+        "nginx-exporter": (
+            [
+                f"-nginx.scrape-uri=http://{LOOPBACK}:{ports.nginx_status_port}/status",
+                f"-web.listen-address={LOOPBACK}:{ports.nginx_exporter_port}",
+            ],
+            {},
+        ),
+        "host-exporter": ([f"--web.listen-address={LOOPBACK}:{ports.host_exporter_port}"], {}),
+    }
+    started: dict[str, tuple[list[str], Mapping[str, str]]] = {}
+    if nginx := find("nginx"):
+        started["nginx"] = (
+            [nginx, "-c", str(settings.folder / "nginx" / "nginx.conf"), "-p", str(settings.folder)],
+            {},
+        )
+    for one in there(settings):
+        if one.job == "redis" and not redis_url:
+            continue
+        arguments, env = own[one.name]
+        started[one.name] = ([str(find(one.program)), *arguments], env)
+    return started
+
+
+def data_source(database_url: str) -> str:
+    """The database as the exporter's library wants it: without TLS where nothing is said of it, since it is local."""
+    split = urlsplit(database_url)
+    query = dict(parse_qsl(split.query)) | ({} if "sslmode" in split.query else {"sslmode": "disable"})
+    return urlunsplit(split._replace(query=urlencode(query, safe="/")))
+
+
+def write_nginx(settings: Settings) -> None:
+    """nginx.conf: a proxy of HTTP and WebSocket before the node, and its own figures; everything on loopback."""
+    folder = settings.folder / "nginx"
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = " ".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    # Workers of a root's nginx are another user, who may not enter this folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    ports = settings.ports
+    (folder / "nginx.conf").write_text(
+        f"""{user}
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {settings.logs}/nginx.log warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  {temporary}
+  map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
+  upstream messenger {{ server {LOOPBACK}:{ports.port}; keepalive 16; }}
+  server {{
+    listen {LOOPBACK}:{ports.proxy_port};
+    client_max_body_size 1m;
+    location / {{
+      proxy_pass http://messenger;
+      proxy_http_version 1.1;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_buffering off;
+      proxy_read_timeout 120s;
+    }}
+    location = /test/broadcast {{ return 404; }}
+    location = /test/faults {{ return 404; }}
+  }}
+  server {{
+    listen {LOOPBACK}:{ports.nginx_status_port};
+    location = /status {{ stub_status; }}
+    location / {{ return 404; }}
+  }}
+}}
+"""
+    )
