@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import psycopg2
@@ -19,15 +20,21 @@ import pytest
 
 from deploy.stack.settings import Ports
 from monitoring.boards.queries import panel_queries
+from tests.support.browser import BoardPage, opened
 from tests.support.people import listening, register
 from tests.support.repository import DASHBOARDS
 from tests.support.servers import eventually, free_port
 from tests.support.sql import rows
 from tests.support.stack import SCRAPE_S, Stack, demo_accounts, environment, make_run
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 ALERT = "FanoutLatencyThreshold"
+GREEN, RED = "#73BF69", "#F2495C"
+"""Of Grafana's dark theme."""
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +175,46 @@ def test_people_who_cannot_connect_are_seen_from_outside_and_page_within_the_min
         stack.switch_faults()
     eventually(lambda: stack.query('oncall_alert_delay_seconds_count{severity="page"} > 0'))
     assert stack.query('oncall_alert_delay_seconds_bucket{severity="page",le="60.0"} > 0')
+
+
+def boards(stack: Stack) -> dict[str, Any]:
+    """The stack's boards by uid; the one to import is the overview again."""
+    files = sorted((stack.folder / "dashboards").glob("*.json"))
+    read = [json.loads(path.read_text()) for path in files if path.name != "grafana-dashboard.json"]
+    return {board["uid"]: board for board in read}
+
+
+def test_every_panel_of_every_board_had_data_during_traffic_and_faults(stack: Stack) -> None:
+    """Alerts among them, which only fired while something was broken."""
+    asked = {
+        f"{uid}: {query.panel_title} {query.ref_id}: {query.expr}": query.expr
+        for uid, board in boards(stack).items()
+        for query in panel_queries(board, rate_interval=f"{SCRAPE_S * 10}s", job=".+", instance=".+", slo=".+")
+    }
+    # A comparison drops NaN, which is no data.
+    silent = [at for at, expr in asked.items() if not stack.query(f"last_over_time((({expr}) >= -Inf)[15m:10s])")]
+    assert silent == []
+    assert {uid.partition("-")[0] for uid in boards(stack)} == {"messenger", "infra"}
+    assert len(boards(stack)) == 11
+
+
+def test_every_board_opens_in_the_browser_and_what_is_past_its_objective_turns_red(
+    stack: Stack, browser: Browser
+) -> None:
+    def page(uid: str) -> AbstractContextManager[BoardPage]:
+        return opened(browser, f"http://127.0.0.1:{stack.ports.preview_port}/d/{uid}?from=now-10m&to=now&refresh=")
+
+    def color() -> str:
+        with page("messenger-probes") as probes:
+            return probes.value_color("Canaries in time").upper()
+
+    for uid in boards(stack):
+        with page(uid) as board:
+            assert "error" not in board.states.values(), {title: board.error(title) for title in board.states}
+            assert board.problems == []
+    eventually(color, lambda said: said == GREEN, within_s=90)
+    with slow_fanout(stack):
+        eventually(color, lambda said: said == RED, within_s=60)
 
 
 def test_what_was_sent_during_the_faults_was_delivered_in_the_end(stack: Stack) -> None:
