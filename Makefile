@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection scorecard token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -66,6 +66,9 @@ unit: $(STAMP) ## the tests that start no stack
 
 e2e: $(STAMP) ## the tests that start the stack as a user does
 	$(BIN)/pytest -q -m e2e
+
+scorecard: $(STAMP) ## what the board linter finds, misses and wrongly flags; PUBLISHED=FOLDER for boards of others
+	$(BIN)/python -m tests.scorecard $(PUBLISHED)
 
 seed-100k: setup ## time the minting of 100,000 people, devices and tokens
 	$(BIN)/python -m deploy.bench seed

@@ -182,6 +182,8 @@ def scale(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """Steps outside the axis, shares above 1, percentages of 0 to 1, and relative steps outside 0 to 100."""
     for thresholds in _all(board):
         low, high = _number(thresholds.minimum), _number(thresholds.maximum)
+        if low is not None and high is not None and low >= high:
+            continue  # axis-range tells of that
         numbers = [(pointer, n) for pointer, step in thresholds.steps if (n := _number(step.get("value"))) is not None]
         for pointer, n in numbers:
             place = f"{pointer}/value"

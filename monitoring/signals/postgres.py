@@ -22,6 +22,5 @@ DELETED = Counter("pg_stat_database_tup_deleted", "Rows deleted", labels=_DATABA
 FETCHED = Counter("pg_stat_database_tup_fetched", "Rows found by index", labels=_DATABASE)
 DEADLOCKS = Counter("pg_stat_database_deadlocks", "Deadlocks", labels=_DATABASE)
 CONFLICTS = Counter("pg_stat_database_conflicts", "Queries cancelled by recovery", labels=_DATABASE)
-TEMPORARY = Counter("pg_stat_database_temp_bytes", "Bytes written to temporary files", "bytes", _DATABASE)
 LOCKS = Gauge("pg_locks_count", "Locks held or awaited", labels={"datname": (), "mode": ()})
 SIZE = Gauge("pg_database_size_bytes", "Size on disk", "bytes", _DATABASE)
