@@ -23,11 +23,12 @@ $(STAMP): requirements-dev.txt
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: $(STAMP) ## build .venv and the preview's page, and install the system packages that are missing
-	@deploy/setup-system
-	@$(MAKE) --no-print-directory $(PAGE)
+# The system's packages beside Python's; the page, which needs node, after both.
+setup: ## build .venv and the preview's page, and install the system packages that are missing
+	@deploy/setup-system & system=$$!; \
+	$(MAKE) --no-print-directory $(STAMP); venv=$$?; \
+	wait $$system && [ $$venv = 0 ] && $(MAKE) --no-print-directory $(PAGE)
 
-# Not a prerequisite of setup: the system's packages, which bring node, come first.
 $(PAGE): deploy/setup-page $(shell find $(WEB) -name node_modules -prune -o -type f -print)
 	@deploy/setup-page
 
@@ -37,7 +38,10 @@ run: setup ## start everything on this machine; Ctrl-C stops it
 token: ## print a fresh single-use WebSocket token of a demo person (DEMO_USER=alice)
 	@$(BIN)/python -m deploy.token $(or $(DEMO_USER),alice)
 
-test: setup check unit e2e ## every check and every test
+test: setup ## every check and every test
+	@$(MAKE) --no-print-directory -j2 -O check
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory e2e
 
 check: $(STAMP) lint types contracts deadcode ## lint, types, import contracts, dead code, generated files
 	$(BIN)/python -m monitoring check

@@ -147,7 +147,7 @@ WINDOW_S = 15
 
 @pytest.mark.parametrize(
     ("fault", "hold_s"),
-    [(slow_fanout, 0), (stalled_fanout, WINDOW_S + 5), (locked_rows, WINDOW_S + 5), (stopped_backends, 0)],
+    [(slow_fanout, 0), (stalled_fanout, WINDOW_S + 2), (locked_rows, WINDOW_S + 2), (stopped_backends, 0)],
 )
 def test_the_alert_reaches_the_webhook_and_resolves(
     stack: Stack, fault: Callable[[Stack], AbstractContextManager[None]], hold_s: int

@@ -31,9 +31,9 @@ def test_every_alert_has_a_runbook_that_says_what_to_do(alert: Alert) -> None:
     assert steps and len(re.findall(r"^\d\. ", steps[1], re.MULTILINE)) >= 3, f"{name} has no three things to look at"
 
 
-def test_every_runbook_belongs_to_an_alert() -> None:
+def test_every_runbook_belongs_to_an_alert_but_one_that_only_boards_lead_to() -> None:
     linked = {alert.annotations["runbook_url"].rsplit("/", 1)[-1] for alert in ALERTS}
-    assert {page.name for page in RUNBOOKS.glob("*.md")} == linked
+    assert {page.name for page in RUNBOOKS.glob("*.md")} == linked | {"infrastructure.md"}
 
 
 def test_every_board_that_is_linked_exists() -> None:
