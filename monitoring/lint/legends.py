@@ -48,6 +48,9 @@ def label(board: Dashboard, known: Known) -> Iterator[Hit]:
     """Legends that name a label which the series cannot have."""
     for _one, expanded, target in queries(board):
         labels = labels_of(expanded.tree)
+        if target.legend.count("{{") != target.legend.count("}}"):
+            said = f"the braces of {target.legend!r} do not close"
+            yield Hit(f"{target.pointer}/legendFormat", said, Severity.WARNING)
         for name in _LABEL.findall(target.legend):
             if labels.has(name) is False:
                 severity = Severity.WARNING if name == NAME else None

@@ -31,10 +31,11 @@ _GAUGE_NAMES = re.compile(
 )
 """Names that by convention are gauges, of metrics whose exporters keep to it."""
 _TAKES_COUNTERS = RATES | {
-    "resets", "changes", "absent_over_time", "count_over_time", "present_over_time", "delta", "idelta", "deriv",
-    "last_over_time", "max_over_time", "min_over_time", "first_over_time", "timestamp", "absent", "predict_linear",
+    "resets", "changes", "absent_over_time", "count_over_time", "present_over_time",
+    "last_over_time", "max_over_time", "min_over_time", "first_over_time", "timestamp", "absent",
     "double_exponential_smoothing", "holt_winters", "ts_of_last_over_time",
 }  # fmt: skip
+_READS_VALUES = frozenset({"delta", "idelta", "deriv", "predict_linear", "avg_over_time", "sum_over_time"})
 _COUNTS_SERIES = frozenset({"count", "group", "count_values"})
 _SETS = frozenset({"and", "unless", "or"})
 
@@ -94,16 +95,20 @@ def raw_counter(board: Dashboard, known: Known) -> Iterator[Hit]:
     """Counters that no rate, increase or the like reads."""
     for one, expanded, _target in queries(board):
         for node, above in walk(expanded.tree):
-            if (
-                not isinstance(node, pp.VectorSelector)
-                or not node.name
-                or (above and isinstance(above[-1], pp.MatrixSelector))
-            ):
+            if not isinstance(node, pp.VectorSelector) or not node.name or not _is_read(above):
                 continue
             kind, _told = _kind(node.name, known)
             if kind == "counter" and not node.name.endswith("_bucket") and not _is_fine(node, above):
                 yield Hit(one.pointer, f"{node.name} is read without rate or increase")
                 break
+
+
+def _is_read(above: tuple[Any, ...]) -> bool:
+    """Whether a selector's values themselves are looked at, and not only how they grow."""
+    if not above or not isinstance(above[-1], pp.MatrixSelector):
+        return True
+    call = above[-2] if len(above) > 1 else None
+    return isinstance(call, pp.Call) and call.func.name in _READS_VALUES
 
 
 def _is_fine(node: Any, above: tuple[Any, ...]) -> bool:

@@ -22,6 +22,7 @@ _BYTES = frozenset({"bytes", "decbytes"})
 _BITS = frozenset({"bits", "decbits"})
 _BYTE_RATES = frozenset({"Bps", "binBps"})
 _BIT_RATES = frozenset({"bps", "binbps"})
+_EVENT_RATES = frozenset({"reqps", "ops", "rps", "wps", "iops", "cps", "eps", "mps"})
 _KEEPING = frozenset({"sum", "avg", "min", "max", "topk", "bottomk", "quantile", "stddev"})
 _SAME = frozenset({
     "abs", "ceil", "floor", "round", "clamp", "clamp_min", "clamp_max", "sort", "sort_desc", "avg_over_time",
@@ -190,6 +191,8 @@ def _contradicts(found: Quantity, unit: str) -> str | None:
         return "a percentage of 0 to 100"
     if found.of == "ratio" and factor == 1 and unit in _BYTES | _BITS | set(_TIME):
         return "a share"
+    if found.of == "1" and not found.per_second and factor == 1 and unit in _EVENT_RATES:
+        return "a count, not a rate"
     if (
         found.of == "1"
         and found.per_second

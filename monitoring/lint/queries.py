@@ -240,6 +240,9 @@ def format_(board: Dashboard, _known: Known) -> Iterator[Hit]:
             yield Hit(
                 f"{target.pointer}/format", f"the buckets of {panel.title!r} want the format heatmap, found {form}"
             )
+        one_moment = target.json.get("instant") is True
+        if panel.type == "table" and form == "table" and not one_moment and not _transformed(panel):
+            yield Hit(f"{target.pointer}/instant", f"the table {panel.title!r} has a row for every moment; ask for one")
         if (
             panel.type == "table"
             and form == "time_series"

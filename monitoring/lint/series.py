@@ -61,7 +61,10 @@ def labels_of(tree: Any) -> Labels:
     """The labels of an expression's series."""
     match tree:
         case pp.VectorSelector():
-            return Labels(closed=False, names=frozenset({NAME}))
+            name = tree.name or ""
+            # Only buckets have bounds.
+            bare = name.endswith(("_sum", "_count", "_total")) and ":" not in name
+            return Labels(closed=False, names=frozenset({NAME}), without=frozenset({"le"} if bare else ()))
         case pp.MatrixSelector():
             return labels_of(tree.vector_selector)
         case pp.SubqueryExpr() | pp.ParenExpr():

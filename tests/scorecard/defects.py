@@ -211,6 +211,13 @@ DEFECTS = (
            lambda b: b["panels"][2]["fieldConfig"]["defaults"].update(unit="percent")),
     Defect("bytes a second as bits", ("unit-meaning",), "/panels/2",
            lambda b: b["panels"][2]["fieldConfig"]["defaults"].update(unit="bps"), "mixin"),
+    Defect("a delta of a counter", ("query-raw-counter",), QUERY, asks(RATE.replace("rate(", "delta(", 1))),
+    Defect("a count as a rate", ("unit-meaning",), QUERY, asks(RATE.replace("rate(", "increase(", 1))),
+    Defect("buckets of a count", ("query-label-unknown",), QUERY,
+           asks(f"sum by (le) (rate(shop_request_duration_seconds_count{{{JOB}}}[$__rate_interval]))", legendFormat="{{le}}")),
+    Defect("braces that do not close", ("legend-label",), QUERY, asks(RATE, legendFormat="{{instance}")),
+    Defect("a table of every moment", ("query-format",), QUERY, every(
+        lambda b: first(b).update(type="table", options={}), asks(RATE, format="table"))),
     # What only the metrics tell; `exposition` below has them.
     Defect("a metric that is not there", ("query-metric-unknown",), QUERY,
            asks(RATE.replace("shop_requests_total", "shop_request_total"))),
