@@ -69,6 +69,19 @@ def unknown(board: Dashboard, known: Known) -> Iterator[Hit]:
             yield Hit(where[0], f"no data source {name!r}; there is {there}{_and_others(where)}")
 
 
+@RULES.rule("datasource-kind", Severity.ERROR, "Grafana sends the query to a data source of another kind.")
+def kind(board: Dashboard, _known: Known) -> Iterator[Hit]:
+    """Data sources by a variable, which say they are of another kind than the variable offers."""
+    offered = {one.name: text(one.json.get("query")) for one in board.variables if one.type == "datasource"}
+    for panel in board.panels:
+        for pointer, value in [(panel.pointer, panel.json), *((one.pointer, one.json) for one in panel.targets)]:
+            source = mapping(value.get("datasource"))
+            said, name = text(source.get("type")), text(source.get("uid")) or ""
+            wanted = [offered[one] for one in names_in(name) if offered.get(one)]
+            if said and wanted and said not in wanted:
+                yield Hit(f"{pointer}/datasource", f"{name} offers {wanted[0]}, and {said} is asked")
+
+
 @RULES.rule(
     "datasource-mixed",
     Severity.ERROR,

@@ -82,8 +82,11 @@ def rate_of_aggregate(board: Dashboard, _known: Known) -> Iterator[Hit]:
         for node, _ in walk(one.expanded.tree) if one.expanded else ():
             if isinstance(node, pp.Call) and node.func.name in RATES and node.args:
                 inner = _bare(node.args[0])
-                if isinstance(inner, pp.SubqueryExpr) and isinstance(_bare(inner.expr), pp.AggregateExpr):
-                    yield Hit(one.pointer, f"{node.func.name} of a {operator(_bare(inner.expr))}")
+                of = _bare(inner.expr) if isinstance(inner, pp.SubqueryExpr) else None
+                if isinstance(of, pp.AggregateExpr):
+                    yield Hit(one.pointer, f"{node.func.name} of a {operator(of)}")
+                elif isinstance(of, pp.Call) and of.func.name in RATES:
+                    yield Hit(one.pointer, f"{node.func.name} of a {of.func.name}, which goes up and down")
 
 
 @RULES.rule(

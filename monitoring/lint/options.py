@@ -10,6 +10,7 @@ from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence, text
 from monitoring.lint.registry import (
     COLOR_MODES,
+    CUSTOM_KEYS,
     FIELD_MATCHERS,
     QUERYING_PANELS,
     REDUCERS,
@@ -62,15 +63,6 @@ _OPTIONS: Mapping[tuple[str, str], str] = {
 _PROPERTIES = frozenset({
     "unit", "min", "max", "decimals", "displayName", "displayNameFromDS", "noValue", "color", "thresholds", "mappings",
     "links", "filterable", "description", "fieldMinMax", "actions", "writeable", "path", "nullValueMode", "title",
-})  # fmt: skip
-_CUSTOM = frozenset({
-    "drawStyle", "lineInterpolation", "lineWidth", "lineStyle", "fillOpacity", "fillBelowTo", "fillColor",
-    "gradientMode", "showPoints", "pointSize", "pointSymbol", "spanNulls", "stacking", "thresholdsStyle", "transform",
-    "axisPlacement", "axisLabel", "axisWidth", "axisSoftMin", "axisSoftMax", "axisGridShow", "axisCenteredZero",
-    "axisColorMode", "axisBorderShow", "scaleDistribution", "hideFrom", "barAlignment", "barWidthFactor",
-    "barMaxWidth", "lineColor", "pointColor", "insertNulls", "show", "pointShape", "align", "cellOptions",
-    "displayMode", "filterable", "hidden", "inspect", "minWidth", "width", "wrapText", "wrapHeaderText", "tooltip",
-    "footer", "tooltipOptions", "hideFromViz", "cellHeight", "showPointLabels", "label", "x", "y", "size", "viz",
 })  # fmt: skip
 _MAPPINGS = frozenset({"value", "range", "regex", "special"})
 _SPECIAL = frozenset({"true", "false", "null", "nan", "null+nan", "empty"})
@@ -196,9 +188,9 @@ def properties(board: Dashboard, _known: Known) -> Iterator[Hit]:
                     yield Hit(place, "a property without an id")
                 elif said.startswith("custom."):
                     key = said.removeprefix("custom.").split(".")[0]
-                    if key not in _CUSTOM:
-                        severity = None if near(key, _CUSTOM) else Severity.NOTE
-                        yield Hit(place, f"no property {said!r}{meant(key, _CUSTOM)}", severity)
+                    if key not in CUSTOM_KEYS:
+                        severity = None if near(key, CUSTOM_KEYS) else Severity.NOTE
+                        yield Hit(place, f"no property {said!r}{meant(key, CUSTOM_KEYS)}", severity)
                 elif said not in _PROPERTIES:
                     yield Hit(place, f"no property {said!r}{meant(said, _PROPERTIES)}")
 

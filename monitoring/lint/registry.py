@@ -49,6 +49,28 @@ BUILT_IN_VARIABLES = frozenset({
     "__value", "timeFilter", "interval_ms", "__auto_interval", "__calc", "__cell", "__cell_0",
 })  # fmt: skip
 
+CUSTOM_KEYS = frozenset({
+    "drawStyle", "lineInterpolation", "lineWidth", "lineStyle", "fillOpacity", "fillBelowTo", "fillColor",
+    "gradientMode", "showPoints", "pointSize", "pointSymbol", "spanNulls", "stacking", "thresholdsStyle", "transform",
+    "axisPlacement", "axisLabel", "axisWidth", "axisSoftMin", "axisSoftMax", "axisGridShow", "axisCenteredZero",
+    "axisColorMode", "axisBorderShow", "scaleDistribution", "hideFrom", "barAlignment", "barWidthFactor",
+    "barMaxWidth", "lineColor", "pointColor", "insertNulls", "show", "pointShape", "align", "cellOptions",
+    "displayMode", "filterable", "hidden", "inspect", "minWidth", "width", "wrapText", "wrapHeaderText", "tooltip",
+    "footer", "tooltipOptions", "hideFromViz", "cellHeight", "showPointLabels", "label", "x", "y", "size", "viz",
+})  # fmt: skip
+"""What a panel's own field configuration may hold, over all core panels."""
+
+OPTION_KEYS = frozenset({
+    "alignValue", "basemap", "barWidth", "calculate", "calculation", "cellGap", "cellHeight", "cellRadius",
+    "cellValues", "color", "colorMode", "displayLabels", "displayMode", "exemplars", "filterValues", "footer", "frameIndex",
+    "fullHighlight", "graphMode", "groupWidth", "justifyMode", "legend", "mergeValues", "namePlacement", "orientation",
+    "pieType", "reduceOptions", "rowHeight", "rowsFrame", "selectionMode", "showCategory", "showHeader",
+    "showPercentChange", "showThresholdLabels", "showThresholdMarkers", "showUnfilled", "showValue", "sizing", "sortBy",
+    "stacking", "text", "textMode", "tooltip", "valueMode", "wideLayout", "xField", "xTickLabelRotation", "yAxis",
+    "timezone", "minVizHeight", "minVizWidth", "maxVizHeight", "percentChangeColorMode", "barRadius", "fullWidth",
+})  # fmt: skip
+"""Options over all core panels; only what is nearly one of them is told."""
+
 COLORS = frozenset({"text", "transparent", "panel", "background", "super-light", "inherit"}) | {
     f"{shade}{hue}"
     for hue in ("red", "orange", "yellow", "green", "blue", "purple")

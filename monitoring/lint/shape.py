@@ -8,7 +8,7 @@ from typing import Any
 from monitoring.dollars import escaped
 from monitoring.lint.model import Hit, Known, Rules, Severity
 from monitoring.lint.read import Dashboard, mapping
-from monitoring.lint.registry import QUERYING_PANELS, meant
+from monitoring.lint.registry import CUSTOM_KEYS, OPTION_KEYS, QUERYING_PANELS, meant, near
 
 RULES = Rules()
 
@@ -36,7 +36,9 @@ _TARGET = {
     "range": "switch", "exemplar": "switch", "datasource": "text|object", "format": "text",
 }  # fmt: skip
 _PANEL: dict[str, Any] = {
-    "id": "whole", "type": "text", "title": "text", "description": "text", "gridPos": "object",
+    "id": "whole", "type": "text", "title": "text", "description": "text",
+    "gridPos": {"x": "number", "y": "number", "w": "number", "h": "number"},
+
     "datasource": "text|object", "targets": [_TARGET], "options": "object", "repeat": "text",
     "repeatDirection": "text", "transparent": "switch", "collapsed": "switch", "pluginVersion": "text",
     "transformations": [{"id": "text", "options": "object"}], "libraryPanel": "object",
@@ -161,6 +163,15 @@ def unknown(board: Dashboard, _known: Known) -> Iterator[Hit]:
             continue
         yield from _keys(panel.json, _PANEL_KEYS, _PANEL_LEGACY, panel.pointer, severity)
         yield from _keys(panel.defaults, _DEFAULTS_KEYS, frozenset(), f"{panel.pointer}/fieldConfig/defaults")
+        for place, known in (("options", OPTION_KEYS), ("fieldConfig/defaults/custom", CUSTOM_KEYS)):
+            inside: Any = panel.json
+            for step in place.split("/"):
+                inside = mapping(mapping(inside).get(step))
+            # Panels of plugins and of the next Grafana have more; what is nearly known is a slip.
+            slips = {
+                key: value for key, value in inside.items() if key not in known and near(key, known - inside.keys())
+            }
+            yield from _keys(slips, known, frozenset(), f"{panel.pointer}/{place}")
         config = mapping(panel.json.get("fieldConfig"))
         yield from _keys(config, frozenset({"defaults", "overrides"}), frozenset(), f"{panel.pointer}/fieldConfig")
         for target in panel.targets:

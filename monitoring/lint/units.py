@@ -17,6 +17,7 @@ _NUMERIC = frozenset({"timeseries", "stat", "gauge", "bargauge", "heatmap", "pie
 _FORMS = ("prefix:", "suffix:", "time:", "si:", "count:", "currency:", "bool:")
 _MEANT: Mapping[str, str] = {
     "second": "s", "seconds": "s", "sec": "s", "secs": "s", "millisecond": "ms", "milliseconds": "ms", "msec": "ms",
+    "millisec": "ms",
     "millis": "ms", "microseconds": "µs", "us": "µs", "nanoseconds": "ns", "minutes": "m", "min": "m", "hours": "h",
     "days": "d", "byte": "bytes", "kb": "kbytes", "mb": "mbytes", "gb": "gbytes", "tb": "tbytes", "mib": "mbytes",
     "gib": "gbytes", "bit": "bits", "percentage": "percent", "%": "percent", "pct": "percent",
@@ -97,7 +98,7 @@ def unknown(board: Dashboard, _known: Known) -> Iterator[Hit]:
         for pointer, unit in units(panel):
             if unit in UNITS or unit.startswith(_FORMS) or names_in(unit):
                 continue
-            guess = _MEANT.get(unit.lower()) or near(unit, UNITS)
+            guess = _MEANT.get(unit.lower()) or near(unit, UNITS) or _MEANT.get(near(unit, _MEANT) or "")
             said = f'no unit "{unit}" in Grafana'
             if guess and guess in UNITS:
                 yield Hit(pointer, f'{said} (did you mean "{guess}"?)')

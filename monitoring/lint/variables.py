@@ -16,6 +16,7 @@ RULES = Rules()
 _NAME = re.compile(r"\w+")
 _LABEL_VALUES = re.compile(r"label_values\(\s*(?:(?P<expr>.+?)\s*,\s*)?(?P<label>[\w$:{}\[\]]+)\s*\)", re.DOTALL)
 _FUNCTIONS = ("label_values", "label_names", "metrics", "query_result")
+_CALL = re.compile(r"(\w+)\s*\(")
 _MACROS = re.compile(r"__\w+")
 
 
@@ -167,6 +168,9 @@ def query(board: Dashboard, _known: Known) -> Iterator[Hit]:
             if kind in ("", "prometheus") and not isinstance(asked, dict):
                 yield Hit(f"{variable.pointer}/query", f"${variable.name} asks nothing")
             continue
+        called = _CALL.match(said.strip())
+        if kind in ("", "prometheus") and called and called[1] not in _FUNCTIONS and near(called[1], _FUNCTIONS):
+            yield Hit(f"{variable.pointer}/query", f"not understood by Grafana: {said}{meant(called[1], _FUNCTIONS)}")
         function = next((one for one in _FUNCTIONS if said.strip().startswith(one)), None)
         if kind not in ("", "prometheus") or function is None:
             continue

@@ -132,6 +132,11 @@ DEFECTS = (
            lambda b: first(b).update(datasource="Promethues")),
     Defect("two data sources, not mixed", ("datasource-mixed",), P, lambda b: first(b)["targets"].append(
         {"refId": "B", "datasource": {"type": "loki", "uid": "logs"}, "expr": '{app="shop"}'})),
+    Defect("Loki behind Prometheus' variable", ("datasource-kind",), QUERY,
+           lambda b: first(b)["targets"][0].update(datasource={"type": "loki", "uid": "${datasource}"})),
+    Defect("a rate of a rate", ("query-rate-of-aggregate",), QUERY,
+           asks(f"sum by (instance) (rate(rate(shop_requests_total{{{JOB}}}[$__rate_interval])[1h:]))")),
+    Defect("a place in words", ("json-shape",), P, lambda b: first(b)["gridPos"].update(x="0")),
     # Units, thresholds, options.
     Defect("no unit", ("unit-missing",), P, lambda b: first(b)["fieldConfig"]["defaults"].pop("unit")),
     Defect("a unit in words", ("unit-unknown",), P, says(unit="secs")),
@@ -334,9 +339,9 @@ TRICKY: Mapping[str, Callable[[], Json]] = {
     "logs beside figures": tricky(
         f"sum(shop_queue_length{Q})", datasource={"type": "datasource", "uid": "-- Mixed --"}, targets=[
             {"refId": "A", "datasource": SOURCE, "expr": f"sum(shop_queue_length{Q})", "legendFormat": "x"},
-            {"refId": "B", "datasource": {"type": "loki", "uid": "${datasource}"}, "expr": '{app="shop"} |= "error" | json'}]),
+            {"refId": "B", "datasource": {"type": "loki", "uid": "-- Grafana --"}, "expr": '{app="shop"} |= "error" | json'}]),
     "another data source": tricky("", type="table", targets=[
-        {"refId": "A", "datasource": {"type": "postgres", "uid": "${datasource}"}, "rawSql": "SELECT $1, '$x'"}]),
+        {"refId": "A", "datasource": {"type": "postgres", "uid": "default"}, "rawSql": "SELECT $1, '$x'"}]),
     "a plugin's panel": tricky(f"sum(shop_queue_length{Q})", type="grafana-polystat-panel"),
     "another panel's answer": tricky("", datasource={"type": "datasource", "uid": "-- Dashboard --"}, targets=[
         {"refId": "A", "datasource": {"type": "datasource", "uid": "-- Dashboard --"}, "panelId": 2}]),
