@@ -168,9 +168,7 @@ def unknown(board: Dashboard, _known: Known) -> Iterator[Hit]:
             for step in place.split("/"):
                 inside = mapping(mapping(inside).get(step))
             # Panels of plugins and of the next Grafana have more; what is nearly known is a slip.
-            slips = {
-                key: value for key, value in inside.items() if key not in known and near(key, known - inside.keys())
-            }
+            slips = {key: value for key, value in inside.items() if key not in known and near(key, known)}
             yield from _keys(slips, known, frozenset(), f"{panel.pointer}/{place}")
         config = mapping(panel.json.get("fieldConfig"))
         yield from _keys(config, frozenset({"defaults", "overrides"}), frozenset(), f"{panel.pointer}/fieldConfig")
