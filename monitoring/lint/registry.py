@@ -63,7 +63,8 @@ CUSTOM_KEYS = frozenset({
 OPTION_KEYS = frozenset({
     "alignValue", "basemap", "barWidth", "calculate", "calculation", "cellGap", "cellHeight", "cellRadius",
     "cellValues", "color", "colorMode", "displayLabels", "displayMode", "exemplars", "filterValues", "footer",
-    "frameIndex", "fullHighlight", "graphMode", "groupWidth", "justifyMode", "legend", "mergeValues", "namePlacement", "orientation",
+    "frameIndex", "fullHighlight", "graphMode", "groupWidth",
+    "justifyMode", "legend", "mergeValues", "namePlacement", "orientation",
     "pieType", "reduceOptions", "rowHeight", "rowsFrame", "selectionMode", "showCategory", "showHeader",
     "showPercentChange", "showThresholdLabels", "showThresholdMarkers", "showUnfilled", "showValue", "sizing", "sortBy",
     "stacking", "text", "textMode", "tooltip", "valueMode", "wideLayout", "xField", "xTickLabelRotation", "yAxis",
