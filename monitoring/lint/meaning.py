@@ -256,7 +256,9 @@ def metric_unknown(board: Dashboard, known: Known) -> Iterator[Hit]:
     for one in asked(board):
         for name in _names(one.expanded.tree) if one.expanded else ():
             if known.metrics.series(name) is None and not _is_given(name, known):
-                yield Hit(one.pointer, f"{known.metrics.source} has no {name}{meant(name, known.metrics.names())}")
+                said = f"{known.metrics.source} has no {name}{meant(name, known.metrics.names())}"
+                # What is marked may never have happened yet.
+                yield Hit(one.pointer, said, None if one.target else Severity.WARNING)
 
 
 def _is_given(name: str, known: Known) -> bool:
@@ -319,14 +321,16 @@ def _unknown_labels(node: Any, known: Known) -> Iterator[tuple[str, Severity | N
                     yield label, None, f"{operator(node)} {'by' if keeps else 'without'} a label that is gone already"
                 elif why := _not_of_metrics(node.expr, label, known):
                     yield label, _severity(label, known), why
-        case pp.VectorSelector() if known.metrics is not None and node.name:
-            series = known.metrics.series(node.name)
+        case pp.VectorSelector() if known.metrics is not None and node.name not in _AS_RULES_SAY:
+            series = known.metrics.series(node.name or "") if known.metrics else None
             for matcher in node.matchers.matchers:
                 positive = "Not" not in str(matcher.op) and matcher.value not in ("", ".*")
                 if series and matcher.name not in series.labels and positive and MARK not in matcher.name:
                     yield matcher.name, _severity(matcher.name, known), f"{node.name} has no such label"
 
 
+_AS_RULES_SAY = frozenset({"", "ALERTS", "ALERTS_FOR_STATE"})
+"""Series whose labels are those of whichever alert fires."""
 _ADDED_BY_SCRAPING = frozenset({
     "cluster", "namespace", "pod", "node", "container", "service", "endpoint", "region", "zone", "env", "environment",
     "datacenter", "dc", "host", "hostname", "nodename", "app", "team", "replica", "prometheus", "shard",
@@ -344,6 +348,8 @@ def _not_of_metrics(tree: Any, label: str, known: Known) -> str | None:
     if known.metrics is None or label in ("le", "quantile", "__name__"):
         return None
     names = _names(tree)
+    if _AS_RULES_SAY.intersection(names):
+        return None
     makes_labels = any(isinstance(n, pp.Call) and n.func.name.startswith("label_") for n, _ in walk(tree))
     makes_labels |= any(isinstance(n, pp.AggregateExpr) and operator(n) == "count_values" for n, _ in walk(tree))
     if not names or makes_labels:

@@ -137,7 +137,7 @@ class Client:
 
     def metadata(self) -> dict[str, str]:
         """The type of each family that targets tell of; of several the first. Raises PrometheusError."""
-        told = self._data("GET", "metadata", {})["data"]
+        told = self._data("GET", "metadata", {})
         return {name: str(some[0].get("type", "unknown")) for name, some in told.items() if some}
 
     def series(self) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from deploy.stack.settings import Ports
 from monitoring.boards.queries import panel_queries
 from tests.support.browser import BoardPage, opened
 from tests.support.people import listening, register
-from tests.support.repository import DASHBOARDS
+from tests.support.repository import DASHBOARDS, ROOT
 from tests.support.servers import eventually, free_port
 from tests.support.sql import rows
 from tests.support.stack import SCRAPE_S, Stack, demo_accounts, environment, make_run
@@ -196,6 +197,14 @@ def test_every_panel_of_every_board_had_data_during_traffic_and_faults(stack: St
     assert silent == []
     assert {uid.partition("-")[0] for uid in boards(stack)} == {"messenger", "infra"}
     assert len(boards(stack)) == 11
+
+
+def test_the_check_finds_every_metric_in_the_live_prometheus(stack: Stack) -> None:
+    url = f"http://127.0.0.1:{stack.ports.prometheus_port}"
+    command = [sys.executable, "-m", "monitoring", "check", "--metrics", url, str(stack.folder / "dashboards")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "12 dashboards" in done.stdout
 
 
 def test_every_board_opens_in_the_browser_and_what_is_past_its_objective_turns_red(
