@@ -30,10 +30,11 @@ class Ports:
     probe_metrics_port: int = 9096
     proxy_port: int = 3003
     nginx_status_port: int = 3004
-    host_exporter_port: int = 9100
-    nginx_exporter_port: int = 9113
-    redis_exporter_port: int = 9121
-    postgres_exporter_port: int = 9187
+    # Not the exporters' usual ports: a machine may have some of its own.
+    host_exporter_port: int = 9191
+    nginx_exporter_port: int = 9192
+    redis_exporter_port: int = 9193
+    postgres_exporter_port: int = 9194
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,18 @@ def commands(settings: Settings, database_url: str, redis_url: str) -> dict[str,
 
 
 def data_source(database_url: str) -> str:
-    """The database as the exporter's library wants it: without TLS where nothing is said of it, since it is local."""
+    """The database as the exporter's library wants it, which asks for TLS unless it is told that there is none.
+
+    >>> data_source("postgresql://postgres:@/postgres?host=/run/db")
+    'postgresql://postgres:@/postgres?host=/run/db&sslmode=disable'
+    >>> data_source("postgresql://app:pw@db.example.com/app")
+    'postgresql://app:pw@db.example.com/app'
+    """
     split = urlsplit(database_url)
-    query = dict(parse_qsl(split.query)) | ({} if "sslmode" in split.query else {"sslmode": "disable"})
+    is_local = split.hostname in (None, "", "localhost", "127.0.0.1", "::1")
+    if "sslmode" in split.query or not is_local:
+        return database_url
+    query = dict(parse_qsl(split.query)) | {"sslmode": "disable"}
     return urlunsplit(split._replace(query=urlencode(query, safe="/")))
 
 
