@@ -1,4 +1,4 @@
-"""nginx and the exporters of `make run`: a configuration that the real nginx takes, secrets that no command line shows."""
+"""nginx and the exporters of `make run`: real nginx takes its configuration, and no command line shows a secret."""
 
 from __future__ import annotations
 
