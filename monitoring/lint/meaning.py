@@ -37,7 +37,6 @@ _TAKES_COUNTERS = RATES | {
 }  # fmt: skip
 _READS_VALUES = frozenset({"delta", "idelta", "deriv", "predict_linear", "avg_over_time", "sum_over_time"})
 _COUNTS_SERIES = frozenset({"count", "group", "count_values"})
-_SETS = frozenset({"and", "unless", "or"})
 
 
 def _kind(name: str, known: Known) -> tuple[str, bool]:
@@ -116,29 +115,31 @@ def _is_read(above: tuple[Any, ...]) -> bool:
 
 def _is_fine(node: Any, above: tuple[Any, ...]) -> bool:
     """Whether something around a counter makes sense of it."""
-    for parent, child in zip(reversed(above), _below(above, node), strict=True):
-        if isinstance(parent, pp.Call) and parent.func.name in _TAKES_COUNTERS:
-            return True
-        if isinstance(parent, pp.AggregateExpr) and operator(parent) in _COUNTS_SERIES:
-            return True
-        if isinstance(parent, pp.BinaryExpr):
-            if operator(parent) in _SETS and parent.rhs is child and operator(parent) != "or":
+    inner = node
+    for parent in reversed(above):
+        match parent:
+            case pp.Call() if parent.func.name in _TAKES_COUNTERS:
                 return True
-            names = {_only_name(parent.lhs), _only_name(parent.rhs)}
-            bases = {name.removesuffix("_sum").removesuffix("_count") for name in names if name}
-            if operator(parent) == "/" and len(bases) == 1 and len(names) == 2:
-                return True  # the mean since the beginning
-            if operator(parent) == "-" and any(_has_offset(side) for side in (parent.lhs, parent.rhs)):
-                return True  # an increase by hand
-            if operator(parent) in ("==", "!=", ">", "<") and any(
-                isinstance(s, pp.NumberLiteral) for s in (parent.lhs, parent.rhs)
-            ):
-                return True  # whether it ever happened
+            case pp.AggregateExpr() if operator(parent) in _COUNTS_SERIES:
+                return True
+            case pp.BinaryExpr() if _compares(parent, inner):
+                return True
+        inner = parent
     return False
 
 
-def _below(above: tuple[Any, ...], node: Any) -> list[Any]:
-    return [node, *reversed(above[1:])] if above else []
+def _compares(parent: Any, side: Any) -> bool:
+    """Whether an operator asks more of a counter than its height: a filter, a mean, an increase, ever or never."""
+    kind, sides = operator(parent), (parent.lhs, parent.rhs)
+    if kind in ("and", "unless"):
+        return str(parent.rhs) == str(side)  # the parser makes a new object at each look
+    if kind == "/":
+        names = {_only_name(one) for one in sides}
+        bases = {name.removesuffix("_sum").removesuffix("_count") for name in names if name}
+        return len(names) == 2 and len(bases) == 1
+    if kind == "-":
+        return any(map(_has_offset, sides))
+    return kind in ("==", "!=", ">", "<") and any(isinstance(one, pp.NumberLiteral) for one in sides)
 
 
 def _only_name(tree: Any) -> str | None:

@@ -346,6 +346,8 @@ TRICKY: Mapping[str, Callable[[], Json]] = {
     "another panel's answer": tricky("", datasource={"type": "datasource", "uid": "-- Dashboard --"}, targets=[
         {"refId": "A", "datasource": {"type": "datasource", "uid": "-- Dashboard --"}, "panelId": 2}]),
     "what two have in common": tricky(f"sum by (instance) (shop_queue_length{Q}) and on (instance) up{Q}", legend="{{instance}}"),
+    "those that ever failed": tricky(f"sum by (instance) (shop_queue_length{Q}) and on (instance) shop_failures_total{Q}",
+                                     legend="{{instance}}"),
     "the time since": tricky(f"time() - max(shop_last_order_timestamp_seconds{Q})", "s"),
     "a link with the time": tricky(
         f"sum(shop_queue_length{Q})", links=[{"title": "Details", "url": "/d/details?${__url_time_range}&${__all_variables}"}]),
