@@ -238,13 +238,19 @@ class TestGate:
 class TestReport:
     def test_it_agrees_with_the_recorded_ratio_to_the_last_digit(self, world: World) -> None:
         """Over the very slices that Prometheus added up at its last evaluation."""
-        now = time.time()
-        last = world.raw(names.PERIOD_RATIO, now - 30, now)[0].points[-1]
-        # A range of Prometheus 2 holds both its ends, so its first slice ended exactly one period ago.
-        span = f"{last.at - PERIOD_S - 0.001:.3f}/{last.at:.3f}"
-        (told,) = self.told(world, "--period", span)
-        assert told["coverage"]["overlapping_left_out"] == 0
-        assert 1 - told["adjusted"]["attainment"] == pytest.approx(last.value, rel=1e-9)
+
+        def at_the_last_evaluation() -> tuple[dict[str, Any], float]:
+            now = time.time()
+            last = world.raw(names.PERIOD_RATIO, now - 30, now)[0].points[-1]
+            # A range of Prometheus 2 holds both its ends, so its first slice ended exactly one period ago.
+            (told,) = self.told(world, "--period", f"{last.at - PERIOD_S - 0.001:.3f}/{last.at:.3f}")
+            return told, last.value
+
+        # On a busy machine an evaluation comes late, and two slices overlap there; the next one is on time.
+        told, recorded = eventually(
+            at_the_last_evaluation, lambda seen: seen[0]["coverage"]["overlapping_left_out"] == 0, within_s=30
+        )
+        assert 1 - told["adjusted"]["attainment"] == pytest.approx(recorded, rel=1e-9)
 
     def test_its_budget_is_the_recorded_one(self, world: World) -> None:
         (told,) = self.told(world)
