@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitoring.boards.model import Board, Override, Panel, Query, Row, Step
-from monitoring.boards.parts import NODES, P95, QUANTILES, ZERO, bound_s, lines, objective, red_from, variables
+from monitoring.boards.parts import NODES, P95, ZERO, bound_s, lines, objective, quantiles, red_from, variables
 from monitoring.signals import messenger as signals
 from monitoring.spec.model import Slo
 
@@ -125,7 +125,7 @@ def _closes() -> Panel:
 
 
 def _hellos() -> Panel:
-    queries = [Query(signals.HELLOS.quantile(q, NODES), name) for name, q in QUANTILES]
+    queries = quantiles(signals.HELLOS)
     return lines(
         "devices/hellos",
         "Devices signed in by one database call",
@@ -137,7 +137,7 @@ def _hellos() -> Panel:
 
 
 def _read(slo: Slo) -> Panel:
-    queries = [Query(signals.FANOUT_LATENCY.quantile(q, NODES, where=_READ), name) for name, q in QUANTILES]
+    queries = quantiles(signals.FANOUT_LATENCY, where=_READ)
     return lines(
         "devices/read-sync",
         "Read state to the reader's other devices",

@@ -13,6 +13,7 @@ from monitoring.boards.parts import (
     bound_s,
     lines,
     objective,
+    quantiles,
     red_from,
     share,
     variables,
@@ -52,7 +53,7 @@ def board(slos: Sequence[Slo]) -> Board:
 
 
 def _quantiles(slo: Slo) -> Panel:
-    queries = [Query(signals.FANOUT_LATENCY.quantile(q, NODES, where=MESSAGES), name) for name, q in QUANTILES]
+    queries = quantiles(signals.FANOUT_LATENCY, where=MESSAGES)
     return lines(
         "fanout/latency",
         "Messages, receive to socket",
@@ -166,7 +167,7 @@ def _slow() -> Panel:
 
 
 def _batches() -> Panel:
-    queries = [Query(signals.COMMITTED.quantile(q, NODES), name) for name, q in QUANTILES]
+    queries = quantiles(signals.COMMITTED)
     return lines(
         "fanout/batches",
         "Messages in a commit",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from monitoring.boards.model import Board, Mapping, Panel, Query, Row, Step, runbook
-from monitoring.boards.parts import NODES, ONE, P95, P99, QUANTILES, ZERO, lines, red_from, variables
+from monitoring.boards.parts import NODES, ONE, P95, P99, ZERO, lines, quantiles, red_from, variables
 from monitoring.signals import messenger as signals
 from monitoring.spec.model import Slo
 
@@ -118,7 +118,7 @@ def _open() -> Panel:
 
 
 def _loop() -> Panel:
-    queries = [Query(signals.LOOP_LAG.quantile(q, NODES), name) for name, q in QUANTILES]
+    queries = quantiles(signals.LOOP_LAG)
     return lines(
         "node/loop",
         "Event loop lag",
@@ -153,7 +153,7 @@ def _requests() -> Panel:
 
 
 def _database() -> Panel:
-    queries = [Query(signals.DATABASE_TIME.quantile(q, NODES), name) for name, q in QUANTILES]
+    queries = quantiles(signals.DATABASE_TIME)
     return lines(
         "node/database",
         "Database calls",

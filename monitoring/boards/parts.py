@@ -8,7 +8,7 @@ from decimal import Decimal
 from monitoring.boards.model import Link, Mapping, Override, Panel, Query, Step, Variable, runbook
 from monitoring.errors import BoardError
 from monitoring.promql import Matcher, Selector
-from monitoring.signals.kinds import Scope
+from monitoring.signals.kinds import Histogram, Scope
 from monitoring.spec.model import Slo
 
 NODES = Scope((Matcher("job", "=~", "$job"), Matcher("instance", "=~", "$instance")))
@@ -117,6 +117,11 @@ def up(key: str, description: str, expr: str, *, books: Sequence[str] = ()) -> P
         mappings=(Mapping(ZERO, "down", "red"), Mapping(ONE, "up", "green")),
         links=tuple(map(runbook, books)),
     )
+
+
+def quantiles(histogram: Histogram, scope: Scope = NODES, where: dict[str, str] | None = None) -> list[Query]:
+    """p50, p95 and p99 of a histogram, one line each."""
+    return [Query(histogram.quantile(q, scope, where=where or {}), name) for name, q in QUANTILES]
 
 
 def firing(matchers: tuple[Matcher, ...] = ()) -> Selector:

@@ -14,6 +14,7 @@ from monitoring.boards.parts import (
     bound_s,
     lines,
     objective,
+    quantiles,
     red_from,
     share,
     variables,
@@ -109,7 +110,7 @@ def _alive() -> Panel:
 
 
 def _server(slo: Slo) -> Panel:
-    queries = [Query(signals.FANOUT_LATENCY.quantile(q, _SERVER, where=MESSAGES), name) for name, q in QUANTILES]
+    queries = quantiles(signals.FANOUT_LATENCY, _SERVER, MESSAGES)
     return lines(
         "probes/server",
         "What the nodes say",
