@@ -34,6 +34,8 @@ _TIMEZONES = frozenset({"", "browser", "utc"})
 def schema_version(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """Versions that are missing, of another decade, or of no Grafana yet."""
     version = board.json.get("schemaVersion")
+    if isinstance(version, str) and version.isdigit():
+        version = int(version)  # json-shape tells of the quotes
     if isinstance(version, bool) or not isinstance(version, int):
         severity = None if version is not None or not board.json.get("rows") else Severity.WARNING
         yield Hit("/schemaVersion", f"expected {SCHEMA_VERSION}, found {version!r}", severity)

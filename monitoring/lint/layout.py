@@ -30,8 +30,11 @@ def size(board: Dashboard, _known: Known) -> Iterator[Hit]:
             continue
         for key in ("w", "h"):
             value = grid.get(key)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0 or value != int(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 yield Hit(f"{panel.pointer}/gridPos", f"{_name(panel)} has the {key} {value!r}")
+            elif value != int(value):
+                # Grafana rounds it.
+                yield Hit(f"{panel.pointer}/gridPos", f"{_name(panel)} has the {key} {value!r}", Severity.WARNING)
 
 
 @RULES.rule("grid-outside", Severity.ERROR, "What leaves the 24 columns is cut off or moved.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
-from monitoring.dollars import names_in
 from monitoring.lint.model import Hit, Known, Rules, Severity
+from monitoring.lint.patterns import wrong_pattern
 from monitoring.lint.read import Dashboard, Panel, mapping, sequence, text
 from monitoring.lint.registry import (
     COLOR_MODES,
@@ -79,7 +78,9 @@ def values(board: Dashboard, _known: Known) -> Iterator[Hit]:
                 continue
             said = _at(panel, path)
             if isinstance(said, str) and said and said not in words.split():
-                yield Hit(f"{panel.pointer}/{path}", f"expected {_either(words)}, found {said!r}")
+                # A null that a library wrote as a word is read as if nothing stood there.
+                severity = Severity.WARNING if said == "null" else None
+                yield Hit(f"{panel.pointer}/{path}", f"expected {_either(words)}, found {said!r}", severity)
         mode = mapping(panel.defaults.get("color")).get("mode")
         if isinstance(mode, str) and mode and mode not in COLOR_MODES:
             place = f"{panel.pointer}/fieldConfig/defaults/color/mode"
@@ -136,7 +137,9 @@ def mappings(board: Dashboard, _known: Known) -> Iterator[Hit]:
             elif not isinstance(said.get("options"), dict):
                 yield Hit(pointer, f"a mapping of the type {kind} without options")
             elif kind == "special" and options.get("match") not in _SPECIAL:
-                yield Hit(f"{pointer}/options/match", f"expected one of {', '.join(sorted(_SPECIAL))}")
+                severity = Severity.WARNING if options.get("match") is None else None
+                said_ = f"expected one of {', '.join(sorted(_SPECIAL))}, found {options.get('match')!r}"
+                yield Hit(f"{pointer}/options/match", said_, severity)
             elif kind == "range" and _falls(options.get("from"), options.get("to")):
                 yield Hit(f"{pointer}/options", f"from {options['from']} is above to {options['to']}")
             elif kind == "regex" and not text(options.get("pattern")):
@@ -157,21 +160,10 @@ def matchers(board: Dashboard, _known: Known) -> Iterator[Hit]:
             kind, options = matcher.get("id"), matcher.get("options")
             if not isinstance(kind, str) or kind not in FIELD_MATCHERS:
                 yield Hit(f"{pointer}/matcher/id", f"no matcher {kind!r}{meant(str(kind), FIELD_MATCHERS)}")
-            elif kind == "byRegexp" and isinstance(options, str) and (wrong := _wrong_pattern(options)):
+            elif kind == "byRegexp" and isinstance(options, str) and (wrong := wrong_pattern(options)):
                 yield Hit(f"{pointer}/matcher/options", f"no regular expression: {options} ({wrong})")
             elif kind == "byFrameRefID" and isinstance(options, str) and letters and options not in letters:
                 yield Hit(f"{pointer}/matcher/options", f"there is no query {options!r}", Severity.WARNING)
-
-
-def _wrong_pattern(pattern: str) -> str | None:
-    body = pattern[1:].rpartition("/")[0] if pattern.startswith("/") and pattern.count("/") > 1 else pattern
-    if names_in(body):
-        return None
-    try:
-        re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", body))
-    except re.error as error:
-        return str(error)
-    return None
 
 
 @RULES.rule("override-property", Severity.ERROR, "The override changes nothing.")

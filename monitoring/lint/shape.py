@@ -27,7 +27,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 _THRESHOLDS = {"mode": "text", "steps": [{"color": "text"}]}
 _DEFAULTS = {
-    "unit": "text", "min": "number", "max": "number", "decimals": "number", "displayName": "text", "noValue": "text",
+    "unit": "text", "min": "number", "max": "number", "decimals": "number", "displayName": "text",
+    "noValue": "text|number",
     "mappings": ["object"], "links": ["object"], "thresholds": _THRESHOLDS, "custom": "object",
     "color": {"mode": "text", "fixedColor": "text"}, "description": "text",
 }  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from monitoring.dollars import names_in, strings_of
 from monitoring.lint.model import Hit, Known, Rules, Severity
+from monitoring.lint.patterns import wrong_pattern
 from monitoring.lint.read import Dashboard, Panel, Variable, mapping, sequence, text
 from monitoring.lint.registry import BUILT_IN_VARIABLES, VARIABLE_TYPES, meant, near
 
@@ -185,13 +186,8 @@ def regex(board: Dashboard, _known: Known) -> Iterator[Hit]:
     """Patterns that are no regular expressions."""
     for variable in board.variables:
         said = text(variable.json.get("regex"))
-        if not said or names_in(said):
-            continue
-        body = said[1:].rpartition("/")[0] if said.startswith("/") else said
-        try:
-            re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", body))
-        except re.error as error:
-            yield Hit(f"{variable.pointer}/regex", f"no regular expression: {said} ({error})")
+        if said and (wrong := wrong_pattern(said)):
+            yield Hit(f"{variable.pointer}/regex", f"no regular expression: {said} ({wrong})")
 
 
 @RULES.rule("variable-current", Severity.WARNING, "The board opens with a choice that is not offered.")

@@ -22,6 +22,7 @@ PURE_MODULES = (
     "maths.durations",
     "dollars",
     "checks.jsonlines",
+    "lint.patterns",
     "lint.wrapped",
     "yamltree",
 )
