@@ -43,15 +43,16 @@ class Expanded:
 
 def expand(expr: str, board: Dashboard) -> Expanded:
     """The expression with every variable put in. Raises PromqlError, of the likeliest reading, when none parses."""
-    first: PromqlError | None = None
+    first = ""
     for reading in itertools.islice(_readings(expr, _values(board)), _MAX_READINGS):
         try:
             return Expanded(expr, reading, parse(reading))
         except PromqlError as error:
-            first = first or error
+            # People know what they wrote, not what was put in for it.
+            first = first or str(error).removesuffix(f" in: {reading}")
         except RecursionError:
-            first = first or PromqlError(f"too many brackets and operators inside each other: {expr[:60]}…")
-    raise first or PromqlError(f"not understood: {expr}")
+            first = first or "too many brackets and operators inside each other"
+    raise PromqlError(f"{first} in: {expr}")
 
 
 def _values(board: Dashboard) -> Mapping[str, Sequence[str]]:

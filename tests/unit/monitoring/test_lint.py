@@ -17,7 +17,7 @@ from monitoring.checks import metricsource
 from monitoring.checks.command import ALL_RULES
 from monitoring.checks.model import Finding
 from monitoring.checks.outputs import FORMATS
-from monitoring.errors import InputError
+from monitoring.errors import InputError, PromqlError
 from monitoring.lint.expand import MARK, expand
 from monitoring.lint.read import Dashboard
 from monitoring.lint.run import lint
@@ -60,6 +60,10 @@ class TestVariables:
     )
     def test_each_stands_for_what_its_place_wants(self, expr: str, expected: str) -> None:
         assert expand(expr, Dashboard(VARIABLES)).expr == expected
+
+    def test_what_does_not_parse_is_told_in_the_words_it_was_written_in(self) -> None:
+        with pytest.raises(PromqlError, match=r'in: sum\(up\{job=~"\$job"\}$'):
+            expand('sum(up{job=~"$job"}', Dashboard(VARIABLES))
 
 
 class TestLabels:
