@@ -115,7 +115,7 @@ export const gauge: Draw = (into, drawing) => {
         return el(
           'div',
           { class: 'tile', attrs: { title: one.name } },
-          el('div', { class: 'dial', style: { width: `${room}px` } }, dial(one, drawing), value(one, Math.max(12, room / 7.5))),
+          el('div', { class: 'dial', style: { width: `${room}px` } }, dial(one, drawing), value(one, Math.max(10, Math.min(room / 7.5, (room * 0.9) / Math.max(one.text.length, 1))))),
           named && el('span', { class: 'tile-name' }, one.name),
         );
       }),
