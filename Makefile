@@ -28,6 +28,7 @@ setup: ## build .venv and the preview's page, and install the system packages th
 	@deploy/setup-system & system=$$!; \
 	$(MAKE) --no-print-directory $(STAMP); venv=$$?; \
 	wait $$system && [ $$venv = 0 ] && $(MAKE) --no-print-directory $(PAGE)
+	@$(BIN)/python -m compileall -q app monitoring deploy  # the tests start hundreds of processes
 
 $(PAGE): deploy/setup-page $(shell find $(WEB) -name node_modules -prune -o -type f -print)
 	@deploy/setup-page
