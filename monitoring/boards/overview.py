@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from monitoring.boards.model import Board, Override, Panel, Query, Row, Step, Variable, runbook
-from monitoring.boards.parts import share
-from monitoring.errors import BoardError
+from monitoring.boards.model import Board, Override, Panel, Query, Row, Step, runbook
+from monitoring.boards.parts import MESSAGES, NODES, ONE, P95, ZERO, bound_s, objective, quantiles, share, variables
 from monitoring.maths.burn import error_budget
 from monitoring.maths.decimals import percent
 from monitoring.promql import Matcher, Selector
@@ -22,31 +21,19 @@ from monitoring.spec.model import Slo
 
 UID = "messenger-overview"
 
-_NODES = Scope((Matcher("job", "=~", "$job"), Matcher("instance", "=~", "$instance")))
 _PROBES = Scope((Matcher("job", "=", signals.PROBE_JOB),))
-_MESSAGES = {"path": "message"}
-_P95 = Decimal("0.95")
-_ZERO = Decimal(0)
-_ONE = Decimal(1)
 _OWED, _SEEN = "owed, all", "p95 seen by the probe"
 
 
 def board(slos: Sequence[Slo]) -> Board:
     """The board. Raises BoardError when an SLO it shows is not among the specs."""
-    by_name = {slo.name: slo for slo in slos}
-    try:
-        fanout, delivery, requests = (by_name[name] for name in ("fanout-latency", "delivery", "requests"))
-    except KeyError as error:
-        raise BoardError(f"the board {UID} shows the SLO {error}, which no spec defines") from error
+    fanout, delivery, requests = (objective(slos, name, UID) for name in ("fanout-latency", "delivery", "requests"))
     return Board(
         uid=UID,
         title="Messenger overview",
         description="Whether the messenger keeps its promises, and where its time goes.",
         tags=("messenger", "slo"),
-        variables=(
-            Variable("job", "Job", signals.CONNECTIONS.name, "job", signals.JOB),
-            Variable("instance", "Instance", f'{signals.CONNECTIONS.name}{{job=~"$job"}}', "instance"),
-        ),
+        variables=variables(signals.CONNECTIONS.name, signals.JOB),
         rows=(
             Row(6, (_budget(), _connections(), _alerts()), (12, 8, 4)),
             Row(8, (_deliveries(), _latency(fanout)), (12, 12)),
@@ -64,8 +51,8 @@ def _connections() -> Panel:
         "for NodeDown, its people come back to the others. All fall: people cannot connect; look at the objective of "
         "connects, then at what is before the nodes.",
         unit="short",
-        queries=(Query(signals.CONNECTIONS.sum(_NODES, by=("instance",)), "{{instance}}"),),
-        minimum=_ZERO,
+        queries=(Query(signals.CONNECTIONS.sum(NODES, by=("instance",)), "{{instance}}"),),
+        minimum=ZERO,
         stacked=True,
         links=(runbook("connects"), runbook("node-down"), runbook("reconnect-storm")),
     )
@@ -80,22 +67,19 @@ def _deliveries() -> Panel:
         "are refused; look at the error rate.",
         unit="ops",
         queries=(
-            Query(signals.FANOUT_LATENCY.event_rate(_NODES, by=("path",)), "{{path}}"),
-            Query(signals.FANOUT_OWED.rate(_NODES), _OWED),
+            Query(signals.FANOUT_LATENCY.event_rate(NODES, by=("path",)), "{{path}}"),
+            Query(signals.FANOUT_OWED.rate(NODES), _OWED),
         ),
-        minimum=_ZERO,
+        minimum=ZERO,
         overrides=(Override(_OWED, color="text", dashed=True),),
         links=(runbook("fanout-latency"),),
     )
 
 
 def _latency(slo: Slo) -> Panel:
-    bound = next((le for selector in slo.selectors if (le := selector.value_of("le"))), None)
-    if bound is None:
-        raise BoardError(f"the board {UID} wants the good events of {slo.name} to be a bucket with a bound `le`")
-    quantiles = (("p50", Decimal("0.5")), ("p95", _P95), ("p99", Decimal("0.99")))
-    server = (Query(signals.FANOUT_LATENCY.quantile(q, _NODES, where=_MESSAGES), name) for name, q in quantiles)
-    probe = Query(signals.PROBE_LATENCY.quantile(_P95, _PROBES), _SEEN, exemplars=True)
+    bound = bound_s(slo)
+    server = quantiles(signals.FANOUT_LATENCY, where=MESSAGES)
+    probe = Query(signals.PROBE_LATENCY.quantile(P95, _PROBES), _SEEN, exemplars=True)
     return Panel(
         key="overview/fanout-latency",
         title="Fan-out p50, p95, p99",
@@ -105,15 +89,15 @@ def _latency(slo: Slo) -> Panel:
         "stages. Quantiles only know what was delivered: for a stall look at owed against delivered.",
         unit="s",
         queries=(*server, probe),
-        steps=(Step("green"), Step("red", Decimal(bound))),
-        minimum=_ZERO,
+        steps=(Step("green"), Step("red", bound)),
+        minimum=ZERO,
         overrides=(Override(_SEEN, color="purple", dashed=True),),
         links=(runbook(slo.runbook), runbook("probe")),
     )
 
 
 def _loss(slo: Slo) -> Panel:
-    settled, confirmed = signals.DELIVERIES_SETTLED.rate(_NODES), signals.DELIVERIES_CONFIRMED.rate(_NODES)
+    settled, confirmed = signals.DELIVERIES_SETTLED.rate(NODES), signals.DELIVERIES_CONFIRMED.rate(NODES)
     lost = signals.PROBE_CANARIES.rate(_PROBES, where={"outcome": "lost"})
     canaries = signals.PROBE_CANARIES.rate(_PROBES)
     return Panel(
@@ -128,7 +112,7 @@ def _loss(slo: Slo) -> Panel:
             Query(share(lost, canaries), "canaries lost"),
         ),
         steps=(Step("green"), Step("red", error_budget(slo.target))),
-        minimum=_ZERO,
+        minimum=ZERO,
         links=(runbook(slo.runbook), runbook("probe-canary-lost"), runbook("log-lag")),
     )
 
@@ -143,14 +127,14 @@ def _budget() -> Panel:
         decimals=1,
         queries=(Query(names.BUDGET_REMAINING, "{{slo_id}}"),),
         kind="stat",
-        steps=(Step("red"), Step("orange", _ZERO), Step("green", Decimal("0.25"))),
-        maximum=_ONE,
+        steps=(Step("red"), Step("orange", ZERO), Step("green", Decimal("0.25"))),
+        maximum=ONE,
     )
 
 
 def _errors(slo: Slo) -> Panel:
-    bad = signals.REQUESTS.rate(_NODES, by=("transport",), where={"outcome": "server_error"})
-    every = signals.REQUESTS.rate(_NODES, by=("transport",))
+    bad = signals.REQUESTS.rate(NODES, by=("transport",), where={"outcome": "server_error"})
+    every = signals.REQUESTS.rate(NODES, by=("transport",))
     return Panel(
         key="overview/error-rate",
         title="Error rate",
@@ -160,7 +144,7 @@ def _errors(slo: Slo) -> Panel:
         unit="percentunit",
         queries=(Query(share(bad, every), "{{transport}}"),),
         steps=(Step("green"), Step("red", error_budget(slo.target))),
-        minimum=_ZERO,
+        minimum=ZERO,
         links=(runbook(slo.runbook), runbook("database-disconnected")),
     )
 
@@ -179,8 +163,8 @@ def _internals() -> Panel:
         "Zero when there was none. What rises together with the fan-out is its cause: database, then look at "
         "PostgreSQL and the pool; Redis, then at the bus; loop or GC, then at that node's CPU.",
         unit="s",
-        queries=tuple(Query(histogram.quantile_or_zero(_P95, _NODES), name) for name, histogram in parts),
-        minimum=_ZERO,
+        queries=tuple(Query(histogram.quantile_or_zero(P95, NODES), name) for name, histogram in parts),
+        minimum=ZERO,
         links=(runbook("database-pool-exhausted"), runbook("bus-disconnected"), runbook("loop-lag")),
     )
 
@@ -192,8 +176,8 @@ def _cpu() -> Panel:
         description="Share of one core that each node's process uses. The event loop has one core: a node near 100 % "
         "is late with everything. One node alone: move people from it; all: add nodes.",
         unit="percentunit",
-        queries=(Query(signals.CPU.rate(_NODES, by=("instance",)), "{{instance}}"),),
-        minimum=_ZERO,
+        queries=(Query(signals.CPU.rate(NODES, by=("instance",)), "{{instance}}"),),
+        minimum=ZERO,
         links=(runbook("loop-lag"),),
     )
 
@@ -205,8 +189,8 @@ def _memory() -> Panel:
         description="Resident memory of each node's process. It follows the connections; memory that grows while they "
         "do not is a leak or devices that read too slowly: drain that node and start it anew.",
         unit="bytes",
-        queries=(Query(signals.MEMORY.sum(_NODES, by=("instance",)), "{{instance}}"),),
-        minimum=_ZERO,
+        queries=(Query(signals.MEMORY.sum(NODES, by=("instance",)), "{{instance}}"),),
+        minimum=ZERO,
         links=(runbook("slow-consumers"),),
     )
 
@@ -221,5 +205,5 @@ def _alerts() -> Panel:
         unit="short",
         queries=(Query(f"count({firing}) or vector(0)", "firing"),),
         kind="stat",
-        steps=(Step("green"), Step("red", _ONE)),
+        steps=(Step("green"), Step("red", ONE)),
     )

@@ -33,9 +33,8 @@ BUILT = Path(__file__).with_name("static")
 """What `make setup` builds from web/."""
 IDLE_S = 60
 _HEADERS = {
-    # Style attributes, which the HTML of text panels has; no inline script, and nothing from anywhere else.
+    # No inline script or style, and nothing from anywhere else; the page sets styles from its script.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "style-src-attr 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",

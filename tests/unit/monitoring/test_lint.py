@@ -125,7 +125,9 @@ class TestAnythingAtAll:
     @settings(max_examples=200, deadline=None)
     def test_any_text_as_a_query(self, expr: str) -> None:
         target = {"refId": "A", "expr": expr, "datasource": {"type": "prometheus"}}
-        lint({"panels": [{"type": "timeseries", "targets": [target]}], **VARIABLES})
+        found = lint({"panels": [{"type": "timeseries", "targets": [target]}], **VARIABLES})
+        # The board itself has no uid, whatever the query says: all rules were asked.
+        assert "uid-missing" in {one.rule.id for one in found}
 
 
 EXPOSITION = """\
