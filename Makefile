@@ -1,17 +1,20 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection scorecard token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection scorecard shots-web token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WEB := monitoring/preview/web
-PAGE := monitoring/preview/static/.built
+PREVIEW := monitoring/preview/web
+PREVIEW_BUILT := monitoring/preview/static/.built
+CLIENT := app/web
+CLIENT_BUILT := app/web/dist/.built
 # Four processes, each with whole files of tests, since most of them wait for servers; not those that
-# start the stack, which would rightly page while others take its processor.
-SIDE_BY_SIDE := -n 4 --dist loadfile
+# start the stack, which would rightly page while others take its processor. In the order of tests/conftest.py,
+# longest file first: of itself xdist begins with those of the most tests, and everybody waits for the long ones.
+SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,15 +26,18 @@ $(STAMP): requirements-dev.txt
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The system's packages beside Python's; the page, which needs node, after both.
-setup: ## build .venv and the preview's page, and install the system packages that are missing
+# The system's packages beside Python's; the pages, which need node, after both.
+setup: ## build .venv and the pages, and install the system packages that are missing
 	@deploy/setup-system & system=$$!; \
 	$(MAKE) --no-print-directory $(STAMP); venv=$$?; \
-	wait $$system && [ $$venv = 0 ] && $(MAKE) --no-print-directory $(PAGE)
+	wait $$system && [ $$venv = 0 ] && $(MAKE) --no-print-directory -j2 $(PREVIEW_BUILT) $(CLIENT_BUILT)
 	@$(BIN)/python -m compileall -q app monitoring deploy  # the tests start hundreds of processes
 
-$(PAGE): deploy/setup-page $(shell find $(WEB) -name node_modules -prune -o -type f -print)
-	@deploy/setup-page
+$(PREVIEW_BUILT): deploy/setup-page $(shell find $(PREVIEW) -name node_modules -prune -o -type f -print)
+	@deploy/setup-page $(PREVIEW) $(dir $@) 'preview of dashboards'
+
+$(CLIENT_BUILT): deploy/setup-page $(shell find $(CLIENT) \( -name node_modules -o -name dist \) -prune -o -type f -print)
+	@deploy/setup-page $(CLIENT) $(dir $@) 'web client'
 
 run: setup ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m deploy.stack
@@ -69,8 +75,8 @@ proofs-full: setup ## prove the alerts of the messenger with production's window
 unit: $(STAMP) ## the tests that start no stack
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not e2e'
 
-e2e: $(STAMP) ## the tests that start the stack as a user does
-	$(BIN)/pytest -q -m e2e
+e2e: $(STAMP) ## the tests that start the stack as a user does, two at a time: most of them wait
+	$(BIN)/pytest -q -m e2e -n 2 --dist loadfile
 
 scorecard: $(STAMP) ## what the board linter finds, misses and wrongly flags; PUBLISHED=FOLDER for boards of others
 	$(BIN)/python -m tests.scorecard $(PUBLISHED)
@@ -88,6 +94,9 @@ bench-rules: setup ## what SLOs cost us and Prometheus, beside sloth's and pyrra
 load-100k: setup ## 100,000 connections over six nodes with traffic, 10 to 20 minutes; says first what it needs
 	$(BIN)/python -m deploy.bench.load100k
 
+shots-web: setup ## take the pictures of the web client in docs/img/web anew
+	$(BIN)/python -m deploy.shots docs/img/web
+
 detection: setup ## predicted against observed detection of every SLO on the real stack, about 10 minutes
 	$(BIN)/python -m deploy.bench.detection $(DETECTION)
 
@@ -95,5 +104,5 @@ requirements: $(STAMP) ## compile the pinned requirements anew
 	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe -o requirements.txt setup.cfg
 	$(BIN)/pip-compile -q --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe --extra dev -c requirements.txt -o requirements-dev.txt setup.cfg
 
-clean: ## remove .venv, the preview's page and the data of make run
-	rm -rf $(VENV) .run $(dir $(PAGE)) $(WEB)/node_modules
+clean: ## remove .venv, the built pages and the data of make run
+	rm -rf $(VENV) .run $(dir $(PREVIEW_BUILT)) $(PREVIEW)/node_modules $(dir $(CLIENT_BUILT)) $(CLIENT)/node_modules

@@ -171,6 +171,19 @@ def seed(
 
 
 @main.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP API, without a server or a database."""
+    import msgspec
+
+    from app.factory import create_node
+    from app.http.contract import document
+
+    # No setting changes what is promised, and a node connects to nothing before it runs.
+    node = create_node(config.load({"DATABASE_URL": "postgresql:///"}))
+    click.echo(msgspec.json.format(msgspec.json.encode(document(node.app)), indent=2).decode())
+
+
+@main.command()
 def metrics() -> None:
     """Print the registry in the text exposition format, without a server."""
     from prometheus_client import generate_latest

@@ -53,6 +53,17 @@ class Config:
     beat_s: int
     drain_s: int
     trusted_proxies: tuple[str, ...]
+    turn_secret: str | None
+    turn_uris: tuple[str, ...]
+    turn_ttl_s: int
+    media_dir: str
+    media_max_bytes: int
+    media_daily_bytes: int
+    media_s3_bucket: str | None
+    media_s3_endpoint: str | None
+    media_s3_region: str
+    media_s3_access_key: str | None
+    media_s3_secret_key: str | None
     backup_dir: str | None
 
     @property
@@ -91,6 +102,7 @@ def load(environ: Mapping[str, str]) -> Config:
         raise ConfigError(mistakes)
     values["cors_origin"] = values["cors_origin"] or ()
     values["trusted_proxies"] = values["trusted_proxies"] or ()
+    values["turn_uris"] = values["turn_uris"] or ()
     return Config(**values)
 
 
@@ -98,6 +110,10 @@ def _missing(values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]
     mistakes = []
     if values.get("app_env") != "production" and "database_url" in values and not values["database_url"]:
         mistakes.append("DATABASE_URL: is not set; `make run` starts a database and sets it")
+    if values.get("turn_uris") and not values.get("turn_secret"):
+        mistakes.append("TURN_SECRET: must be set where TURN_URIS is")
+    if values.get("media_s3_bucket") and not (values.get("media_s3_access_key") and values.get("media_s3_secret_key")):
+        mistakes.append("MEDIA_S3_ACCESS_KEY, MEDIA_S3_SECRET_KEY: must be set where MEDIA_S3_BUCKET is")
     if environ.get("JWT_SECRET") and len(environ["JWT_SECRET"]) < MIN_SECRET_CHARS:
         mistakes.append(f"JWT_SECRET: needs at least {MIN_SECRET_CHARS} characters")
     return mistakes
@@ -185,6 +201,14 @@ def _networks(text: str) -> tuple[str, ...]:
     return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
 
 
+def _turn_uris(text: str) -> tuple[str, ...]:
+    uris = tuple(part.strip() for part in text.split(",") if part.strip())
+    for uri in uris:
+        if not re.fullmatch(r"(turns?|stuns?):[A-Za-z0-9.\[\]:-]+(\?transport=(udp|tcp))?", uri):
+            raise ValueError(f"{uri!r} is no URI such as turn:turn.example.com:3478?transport=udp (RFC 7065)")
+    return uris
+
+
 def _text(text: str) -> str:
     if any(ord(ch) < 32 for ch in text):
         raise ValueError("holds a control character")
@@ -237,6 +261,20 @@ SETTINGS: tuple[Setting, ...] = (
             "seconds a node that goes away may take to close its connections; one with few is faster"),
     Setting("TRUSTED_PROXIES", _networks, None, "10.0.0.0/24",
             "networks, comma-separated, whose X-Forwarded-For is believed"),
+    Setting("TURN_URIS", _turn_uris, None, "turn:turn.example.com:3478?transport=udp",
+            "TURN and STUN servers, comma-separated, that calls are relayed by; none: calls find a direct way or fail"),
+    Setting("TURN_SECRET", _text, None, "SECRET",
+            "shared with the TURN servers (coturn: static-auth-secret); signs credentials for callers", True),
+    Setting("TURN_TTL_S", _integer(60, 86_400), "3600", "3600", "life of such credentials"),
+    Setting("MEDIA_DIR", _text, ".run/media", "/var/lib/messenger/media",
+            "folder of attachments and avatars, shared by all nodes; not used with MEDIA_S3_BUCKET"),
+    Setting("MEDIA_MAX_BYTES", _integer(1, 5_000_000_000), "104857600", "104857600", "size of one attachment"),
+    Setting("MEDIA_DAILY_BYTES", _integer(1, 10**15), "1073741824", "1073741824", "attachments of one person a day"),
+    Setting("MEDIA_S3_BUCKET", _text, None, "", "bucket for media in place of a folder; it must exist"),
+    Setting("MEDIA_S3_ENDPOINT", _url("https", "http"), None, "", "address of the S3 service; empty means Amazon's"),
+    Setting("MEDIA_S3_REGION", _text, "us-east-1", "us-east-1", "region of the bucket"),
+    Setting("MEDIA_S3_ACCESS_KEY", _text, None, "", "who this server is to the S3 service"),
+    Setting("MEDIA_S3_SECRET_KEY", _text, None, "", "and its secret"),
     Setting("BACKUP_DIR", _text, None, "/var/backups/messenger",
             "where pg_dump archives lie; `migrate up` in production wants one younger than an hour"),
 )  # fmt: skip

@@ -70,6 +70,48 @@ class Conflict(AppError):
     code, http_status = "conflict", 409
 
 
+class CallOver(AppError):
+    """This call has ended, or rang for too long."""
+
+    code, http_status = "call_over", 410
+
+
+class LinkUnknown(NotFound):
+    """There is no such link: it was mistyped, or withdrawn."""
+
+    code, close_code = "link_unknown", 1008
+
+
+class LinkExpired(AppError):
+    """This link has expired; ask for a new one on the signed-in device."""
+
+    code, http_status, close_code = "link_expired", 410, 1008
+
+
+class LinkUsed(Conflict):
+    """This link was used already; ask for a new one on the signed-in device."""
+
+    code = "link_used"
+
+
+class LinkWaiting(Conflict):
+    """The signed-in device has not confirmed this link yet."""
+
+    code = "link_waiting"
+
+
+class LinkRefused(Forbidden):
+    """The signed-in device refused this link."""
+
+    code = "link_refused"
+
+
+class TooLarge(AppError):
+    """This is larger than what is taken."""
+
+    code, http_status = "too_large", 413
+
+
 class TooMany(AppError):
     """Too many requests; wait and try again."""
 

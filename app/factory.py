@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -14,7 +15,7 @@ from flask import Flask
 
 from app.config import Config
 from app.errors import AppError
-from app.http import admin, auth, base, conversations, devices, health
+from app.http import admin, auth, base, calls, conversations, devices, health, keys, links, media, openapi, web
 from app.metrics import Metrics
 from app.realtime import upkeep
 from app.realtime.arrivals import Arrivals
@@ -26,19 +27,31 @@ from app.realtime.cursors import Cursors
 from app.realtime.fanout import Fanout
 from app.realtime.faults import Faults
 from app.realtime.gateway import Gateway
-from app.realtime.hub import Hub
+from app.realtime.hub import Hub, Session
 from app.realtime.joiner import WORKERS as JOINERS
 from app.realtime.joiner import Joiner
+from app.realtime.lobby import Lobby
 from app.realtime.outlet import Outlet
+from app.realtime.postman import Postman
 from app.realtime.reconciler import Reconciler
 from app.realtime.session import Gatekeeper
 from app.realtime.settlement import Settlement
+from app.realtime.switchboard import WORKERS as SWITCHBOARDS
+from app.realtime.switchboard import Switchboard
+from app.realtime.whereabouts import Whereabouts
 from app.services.accounts import Accounts
+from app.services.calls import Calls
 from app.services.conversations import Conversations
-from app.services.devices import Devices
+from app.services.devices import Devices, LastSeen
+from app.services.inbox import Inboxes, ToDevice
+from app.services.keys import Keys
+from app.services.links import Links
+from app.services.media import Media
 from app.services.messages import Messages
 from app.services.throttle import Throttle
 from app.services.tokens import Tokens
+from app.storage import Storage
+from app.storage.disk import DiskStorage
 from app.store.db import Database
 
 MAX_LOG_LAG_S = 10.0
@@ -55,11 +68,12 @@ class Node:
     gatekeeper: Gatekeeper
     gateway: Gateway
     committer: Committer
-    cursors: Cursors
     reconciler: Reconciler
     bus: Bus
     databases: tuple[Database, ...]
     parts: dict[str, Callable[[], None]]
+    flushes: tuple[Callable[[], None], ...]
+    """Write what was told last; each may raise AppError."""
     greenlets: list[Any] = field(default_factory=list)
 
     def start(self) -> None:
@@ -68,13 +82,50 @@ class Node:
         self.greenlets = [gevent.spawn(upkeep.forever(name, run)) for name, run in self.parts.items()]
 
     def stop(self) -> None:
-        """Stop every part, after the last cursors are written."""
+        """Stop every part, then write what waits."""
         gevent.killall(self.greenlets, timeout=STOP_S)
-        with suppress(AppError):  # clients repeat their cursors when they come back
-            self.cursors.flush()
+        for flush in self.flushes:
+            with suppress(AppError):  # clients repeat their cursors when they come back
+                flush()
         self.bus.close()
         for database in self.databases:
             database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the messenger does, as far as it does not itself tell those who are connected."""
+
+    tokens: Tokens
+    accounts: Accounts
+    messages: Messages
+    inboxes: Inboxes
+    keys: Keys
+    links: Links
+
+
+@dataclass(frozen=True, slots=True)
+class Realtime:
+    """What keeps connections and tells them things."""
+
+    faults: Faults
+    fanout: Fanout
+    hub: Hub
+    bus: Bus
+    outlet: Outlet
+    committer: Committer
+    joiner: Joiner
+    arrivals: Arrivals
+    cursors: Cursors
+    settlement: Settlement
+    postman: Postman
+    lobby: Lobby
+    calls: Calls
+    switchboard: Switchboard
+    whereabouts: Whereabouts
+    gatekeeper: Gatekeeper
+    gateway: Gateway
+    reconciler: Reconciler
 
 
 def create_node(config: Config) -> Node:
@@ -84,23 +135,70 @@ def create_node(config: Config) -> Node:
     relaxed = Database(config.database_url, RELAXED_POOL_SIZE, metrics, relaxed=True)
     tokens = Tokens(config.jwt_secret, config.access_token_ttl_s)
     accounts = Accounts(db, tokens, config.refresh_token_ttl_s)
-    messages = Messages(db, relaxed)
-    own_devices = Devices(db)
+    services = Services(
+        tokens=tokens,
+        accounts=accounts,
+        messages=Messages(db, relaxed),
+        inboxes=Inboxes(db, relaxed),
+        keys=Keys(db, metrics),
+        links=Links(db, accounts, config.jwt_secret, metrics),
+    )
+    rt = _realtime(config, metrics, services, db, relaxed)
+    own_devices = Devices(db, rt.whereabouts.connected)
+    attachments = Media(
+        db,
+        _storage(config),
+        config.jwt_secret,
+        config.cdn_url or "",
+        config.media_max_bytes,
+        config.media_daily_bytes,
+        metrics,
+    )
+    app = _app(config, metrics, services, rt, db, own_devices, attachments)
+    forget = (
+        accounts.forget_expired, own_devices.forget_events, services.keys.forget_claimed, services.inboxes.forget_txns,
+        services.links.forget, rt.calls.forget, attachments.sweep,
+    )  # fmt: skip
+    return Node(
+        app=app,
+        metrics=metrics,
+        gatekeeper=rt.gatekeeper,
+        gateway=rt.gateway,
+        committer=rt.committer,
+        reconciler=rt.reconciler,
+        bus=rt.bus,
+        databases=(db, relaxed),
+        parts=_parts(config, metrics, rt, forget),
+        flushes=(rt.cursors.flush, rt.postman.flush, rt.whereabouts.flush),
+    )
 
+
+def _realtime(config: Config, metrics: Metrics, services: Services, db: Database, relaxed: Database) -> Realtime:
+    messages = services.messages
     faults = Faults(metrics, allowed=not config.production)
     fanout = Fanout(metrics, faults)
     hub = Hub(metrics, fanout)
     # Not NODE_ID: two nodes that were given the same one would not hear each other.
-    instance = str(uuid.uuid4())
-    carrier = _bus(config, hub, metrics, instance)
-    outlet = Outlet(hub, fanout, carrier)
+    bus = _bus(config, hub, metrics, str(uuid.uuid4()))
+    metrics.gauge("messenger_bus_connected").read = lambda: float(bus.connected)
+    outlet = Outlet(hub, fanout, bus)
     committer = Committer(messages, hub, outlet, metrics, faults)
-    joiner = Joiner(messages, hub)
-    arrivals = Arrivals(messages, hub, joiner, metrics, config.beat_s)
+    postman = Postman(services.inboxes, services.keys, messages, hub, bus)
+    joiner = Joiner(messages, hub, postman.greet)
+    whereabouts = Whereabouts(hub, config.redis_url, config.node_id, LastSeen(relaxed).saw)
+
+    def came(session: Session) -> None:
+        whereabouts.came(session)
+        postman.acknowledged(session, session.inbox)  # what `hello` names
+
+    arrivals = Arrivals(messages, hub, joiner, metrics, config.beat_s, came)
     cursors = Cursors(messages, outlet, metrics)
     settlement = Settlement(hub, metrics)
+    lobby = Lobby(services.links, hub)
+    own_calls = Calls(db, postman.told, metrics)
+    switchboard = Switchboard(own_calls, metrics)
     gatekeeper = Gatekeeper(
-        tokens=tokens,
+        tokens=services.tokens,
         hub=hub,
         fanout=fanout,
         committer=committer,
@@ -109,54 +207,111 @@ def create_node(config: Config) -> Node:
         cursors=cursors,
         outlet=outlet,
         settlement=settlement,
+        postman=postman,
+        lobby=lobby,
+        switchboard=switchboard,
+        went=whereabouts.went,
         metrics=metrics,
         send_rate_per_s=config.send_rate_per_s,
         beat_s=config.beat_s,
     )
-    reconciler = Reconciler(
-        messages, hub, settlement, metrics, partial(upkeep.take_epoch, arrivals, cursors, settlement, hub)
+    take_epoch = partial(upkeep.take_epoch, arrivals, cursors, postman, settlement, hub)
+    reconciler = Reconciler(messages, hub, settlement, postman, lobby, metrics, take_epoch)
+    gateway = Gateway(gatekeeper, services.tokens, metrics, faults, config.cors_origin, config.max_connections)
+    return Realtime(
+        faults=faults,
+        fanout=fanout,
+        hub=hub,
+        bus=bus,
+        outlet=outlet,
+        committer=committer,
+        joiner=joiner,
+        arrivals=arrivals,
+        cursors=cursors,
+        settlement=settlement,
+        postman=postman,
+        lobby=lobby,
+        calls=own_calls,
+        switchboard=switchboard,
+        whereabouts=whereabouts,
+        gatekeeper=gatekeeper,
+        gateway=gateway,
+        reconciler=reconciler,
     )
-    gateway = Gateway(gatekeeper, tokens, metrics, faults, config.cors_origin, config.max_connections)
-    metrics.gauge("messenger_bus_connected").read = lambda: float(carrier.connected)
 
+
+def _app(
+    config: Config,
+    metrics: Metrics,
+    services: Services,
+    rt: Realtime,
+    db: Database,
+    own_devices: Devices,
+    attachments: Media,
+) -> Flask:
+    accounts = services.accounts
+    throttle = Throttle(f"{config.auth_attempts_per_minute}/minute")
     app = Flask("app", static_folder=None)
     base.install(app, config, metrics)
-    gateway.init_app(app)
+    rt.gateway.init_app(app)
     for path in ("/ws", "/calls"):
-        gateway.route(path)(gatekeeper.welcome)
-    app.register_blueprint(auth.blueprint(accounts, Throttle(config.auth_attempts_per_minute), config))
-    app.register_blueprint(conversations.blueprint(accounts, Conversations(db, outlet.entries)))
+        rt.gateway.route(path)(rt.gatekeeper.welcome)
+    app.register_blueprint(auth.blueprint(accounts, throttle, config))
+    own_conversations = Conversations(db, rt.outlet.entries, attachments.avatar_address)
+    app.register_blueprint(conversations.blueprint(accounts, own_conversations, own_devices))
     app.register_blueprint(devices.blueprint(accounts, own_devices))
-    app.register_blueprint(admin.blueprint(config, outlet.broadcast, faults.switch))
-    app.register_blueprint(
-        health.blueprint(
-            config.node_id,
-            needed={
-                "drain": lambda: "this node is going away" if gateway.draining else None,
-                "log": lambda: _log_problem(reconciler),
-            },
-            helpful={"bus": carrier.problem},
-        )
-    )
-    parts = {
-        "bus": carrier.run,
-        "arrivals": arrivals.run,
-        "committer": committer.run,
-        "overdue": committer.watch,
-        "cursors": cursors.run,
-        "overdue reads": cursors.watch,
-        "fan-out": fanout.run,
-        "reconciler": reconciler.run,
-        "gaps": reconciler.mend_gaps,
-        "faults": faults.run,
-        "beat": lambda: upkeep.beat(gatekeeper, config.beat_s),
-        "settle": lambda: upkeep.settle(settlement),
-        "lag": lambda: upkeep.measure_loop_lag(metrics),
-        "collections": lambda: upkeep.keep_collections_short(gatekeeper),
-        "housekeeping": lambda: upkeep.housekeeping(accounts, own_devices),
+    app.register_blueprint(links.blueprint(accounts, services.links, throttle, config))
+    app.register_blueprint(keys.blueprint(accounts, services.keys, ToDevice(db, rt.postman.told)))
+    app.register_blueprint(calls.blueprint(accounts, config))
+    app.register_blueprint(media.blueprint(accounts, attachments))
+    app.register_blueprint(admin.blueprint(config, rt.outlet.broadcast, rt.faults.switch))
+    app.register_blueprint(openapi.blueprint())
+    app.register_blueprint(web.blueprint(config.cdn_url))
+    needed = {
+        "drain": lambda: "this node is going away" if rt.gateway.draining else None,
+        "log": lambda: _log_problem(rt.reconciler),
     }
-    parts |= {f"joiner {n}": joiner.run for n in range(JOINERS)}
-    return Node(app, metrics, gatekeeper, gateway, committer, cursors, reconciler, carrier, (db, relaxed), parts)
+    app.register_blueprint(health.blueprint(config.node_id, needed, helpful={"bus": rt.bus.problem}))
+    return app
+
+
+def _parts(
+    config: Config, metrics: Metrics, rt: Realtime, forget: Sequence[Callable[[], None]]
+) -> dict[str, Callable[[], None]]:
+    """What runs for as long as the node does, each in a greenlet of its own."""
+    parts = {
+        "bus": rt.bus.run,
+        "arrivals": rt.arrivals.run,
+        "committer": rt.committer.run,
+        "overdue": rt.committer.watch,
+        "cursors": rt.cursors.run,
+        "overdue reads": rt.cursors.watch,
+        "fan-out": rt.fanout.run,
+        "reconciler": rt.reconciler.run,
+        "gaps": rt.reconciler.mend_gaps,
+        "inboxes": rt.postman.run,
+        "acknowledgements": rt.postman.write,
+        "lobby": rt.lobby.run,
+        "whereabouts": rt.whereabouts.run,
+        "faults": rt.faults.run,
+        "beat": lambda: upkeep.beat(rt.gatekeeper, config.beat_s),
+        "settle": lambda: upkeep.settle(rt.settlement),
+        "lag": lambda: upkeep.measure_loop_lag(metrics),
+        "collections": lambda: upkeep.keep_collections_short(rt.gatekeeper),
+        "housekeeping": lambda: upkeep.housekeeping(forget),
+    }
+    parts |= {f"joiner {n}": rt.joiner.run for n in range(JOINERS)}
+    parts |= {f"switchboard {n}": partial(rt.switchboard.run, n) for n in range(SWITCHBOARDS)}
+    return parts
+
+
+def _storage(config: Config) -> Storage:
+    if not config.media_s3_bucket:
+        return DiskStorage(Path(config.media_dir))
+    from app.storage.s3 import S3Storage  # boto3 is large, and most do without
+
+    keys = (config.media_s3_access_key or "", config.media_s3_secret_key or "")
+    return S3Storage(config.media_s3_bucket, config.media_s3_endpoint, *keys, config.media_s3_region)
 
 
 def _bus(config: Config, hub: Hub, metrics: Metrics, instance: str) -> Bus:

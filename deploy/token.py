@@ -9,6 +9,7 @@ import time
 
 from deploy.stack import settings
 from monitoring.client.api import Account, Api, ApiError
+from monitoring.client.session import Session
 from monitoring.client.socket import ConnectionFailed, Socket
 
 CURSORS_WRITTEN_S = 1.5
@@ -33,7 +34,7 @@ def main() -> int:
 def _skip_the_past(api: Api, account: Account) -> None:
     """Store the newest cursors for this device, so that its first look is not all that was ever said."""
     heads = api.heads(account)
-    socket = Socket(api.ws_url, account.access_token, lambda _event: None, heads)
+    socket = Socket(api.ws_url, account.access_token, lambda _event: None, Session(heads))
     socket.command({"type": "delivered", "cursors": heads})
     time.sleep(CURSORS_WRITTEN_S)
     socket.close()

@@ -26,6 +26,7 @@ LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
     "diff": ("monitoring.compare.command:diff", "Say what a change of specs does to detection and budget."),
     "init": ("monitoring.scaffold.command:init", "Write a ready project for any service: config, specs, runbooks."),
     "probe": ("monitoring.probes.command:probe", "Send canary messages between two clients and measure them."),
+    "ledger": ("monitoring.probes.reckoning:ledger", "Tell what became of canaries, from the probers' own record."),
     "load": ("monitoring.load.command:load", "Hold many connections, send messages, and judge what became of each."),
     "proofs": ("monitoring.proofs.command:proofs", "Prove with promtool when each SLO's alerts fire and reset."),
     "gate": ("monitoring.gate.command:gate", "Stop a pipeline when an error budget is spent."),

@@ -18,9 +18,9 @@ import msgspec
 from monitoring.errors import ConfigError, Mistake
 from monitoring.maths.durations import Duration
 from monitoring.mixins import MIXINS
-from monitoring.paths import reason, shown
+from monitoring.paths import shown
 from monitoring.rules.profile import Profile
-from monitoring.yamltree import Node, Notes, decode, documents, dotted
+from monitoring.yamltree import Node, Notes, decode, dotted, one_document
 
 _NAME = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 Name = Annotated[str, msgspec.Meta(pattern=f"^{_NAME}$", examples=["shop-2"])]
@@ -269,17 +269,11 @@ def load(path: Path, environment_name: str | None) -> Config:
 
 
 def _read(path: Path, notes: Notes) -> tuple[File | None, Node | None]:
-    try:
-        found = documents(path.read_text(encoding="utf-8"), notes)
-    except (OSError, UnicodeDecodeError) as error:
-        notes.add(1, f"cannot be read: {reason(error)}")
+    node = one_document(path, notes)
+    if node is None:
         return None, None
-    if len(found) != 1:
-        if not notes.mistakes:
-            notes.add(1, f"expected one YAML document, found {len(found)}")
-        return None, None
-    _refuse_secrets(found[0], notes)
-    return decode(found[0], File, notes), found[0]
+    _refuse_secrets(node, notes)
+    return decode(node, File, notes), node
 
 
 def _refuse_secrets(node: Node, notes: Notes, path: tuple[str | int, ...] = ()) -> None:

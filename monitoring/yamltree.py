@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -25,6 +26,7 @@ from yaml.resolver import Resolver
 
 from monitoring.errors import Mistake, OutOfRangeError
 from monitoring.maths.durations import Duration
+from monitoring.paths import reason
 
 T = TypeVar("T")
 Scalar = str | int | Decimal | bool | None
@@ -179,6 +181,20 @@ def documents(text: str, notes: Notes) -> list[Node]:
     except _TooLargeError as error:
         notes.add(error.line, str(error))
     return []
+
+
+def one_document(path: Path, notes: Notes) -> Node | None:
+    """The only document of a file; None when that is not so, which is noted."""
+    try:
+        found = documents(path.read_text(encoding="utf-8"), notes)
+    except (OSError, UnicodeDecodeError) as error:
+        notes.add(1, f"cannot be read: {reason(error)}")
+        return None
+    if len(found) == 1:
+        return found[0]
+    if not notes.mistakes:
+        notes.add(1, f"expected one YAML document, found {len(found)}")
+    return None
 
 
 class _TooLargeError(Exception):

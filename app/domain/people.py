@@ -25,6 +25,10 @@ class DeviceEventKind(IntEnum):
 
     CONNECTED = 0
     REVOKED = 1
+    LINKED = 2
+    CHANGED = 3
+    KEYS = 4
+    """Some of its one-time keys were handed out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,23 @@ from flask import Blueprint, Response, request
 from msgspec import Meta
 
 from app.config import Config
+from app.errors import NotFound
 from app.http.base import answer, body, require_admin
+from app.http.contract import operation
 
 
 class Announcement(msgspec.Struct, forbid_unknown_fields=True):
     """Body of broadcast."""
 
     body: Annotated[str, Meta(min_length=1, max_length=4096)] = "test broadcast"
+
+
+class Announced(msgspec.Struct):
+    """The word's id, and how many connections this node has."""
+
+    id: str
+    node: str
+    connections_here: int
 
 
 class Switches(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,13 +55,17 @@ def blueprint(
         require_admin(config)
 
     @bp.post("/broadcast")
+    @operation(who="admin", takes=Announcement, gives=Announced, needs_body=False)
     def broadcast() -> Response:
+        """A word to every connection of every node."""
         form = body(Announcement) if request.content_length else Announcement()
         word, here = broadcast_to_all(form.body)
-        return answer({"id": word, "node": config.node_id, "connections_here": here})
+        return answer(Announced(word, config.node_id, here))
 
     @bp.post("/faults")
+    @operation(who="admin", takes=Switches, gives=Switches, errors=(NotFound,))
     def set_faults() -> Response:
+        """Slow or stop fan-out, refuse sends or handshakes, on this node; in development only."""
         form = body(Switches)
         switch_faults(form.fanout_delay_ms, form.fanout_stall, form.refuse_sends, form.refuse_connects)
         return answer(form)

@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 import msgspec
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.routing import BaseConverter, Map
 
 from app import logs
 from app.config import Config
 from app.domain.people import Identity
 from app.errors import AppError, InvalidRequest, Unauthenticated
+from app.http.contract import ID_PATTERN
 from app.metrics import Metrics
 from app.services.accounts import Accounts
 
@@ -23,8 +25,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 log = logs.get("http")
 
 
-def body(form: type[T]) -> T:
+def body(form: type[T], max_bytes: int = MAX_BODY_BYTES) -> T:
     """The request's JSON body as `form`; raises InvalidRequest that names the field."""
+    request.max_content_length = max_bytes
     try:
         return msgspec.json.decode(request.get_data(cache=False), type=form)
     except msgspec.ValidationError as error:
@@ -33,6 +36,8 @@ def body(form: type[T]) -> T:
         raise InvalidRequest(f"{field}: {problem}", [{"field": field, "problem": problem}]) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not JSON in UTF-8: {error}") from None
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
 
 
 def answer(value: Any, status: int = 200) -> Response:
@@ -75,9 +80,30 @@ def _is_in(address: str, networks: tuple[str, ...]) -> bool:
         return False
 
 
+class _Id(BaseConverter):
+    """An id: what can be none is 404 before any code of ours sees it."""
+
+    regex = ID_PATTERN
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
+class _Regex(BaseConverter):
+    """A part of a path that must look like this: whatever does not is 404 before any code of ours sees it."""
+
+    part_isolating = False
+
+    def __init__(self, url_map: Map, pattern: str) -> None:
+        super().__init__(url_map)
+        self.regex = pattern
+
+
 def install(app: Flask, config: Config, metrics: Metrics) -> None:
     """Error answers, request log, outcome counts and CORS for every route."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.converters["regex"] = _Regex
+    app.url_map.converters["id"] = _Id
     outcomes = {
         name: metrics.counter("messenger_requests_total", "http", name)
         for name in ("ok", "client_error", "server_error")
@@ -112,9 +138,12 @@ def install(app: Flask, config: Config, metrics: Metrics) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         if isinstance(error, RequestEntityTooLarge):
-            return _error("too_large", f"a body may have at most {MAX_BODY_BYTES} bytes", 413)
+            return _error("too_large", f"a body may have at most {request.max_content_length} bytes", 413)
         code = (error.name or "error").lower().replace(" ", "_")
-        return _error(code, error.description or error.name, error.code or 500)
+        response = _error(code, error.description or error.name, error.code or 500)
+        if isinstance(error, MethodNotAllowed):  # RFC 9110, section 15.5.6
+            response.allow.update(error.valid_methods or ())
+        return response
 
     @app.errorhandler(Exception)
     def unexpected(_: Exception) -> Response:

@@ -9,9 +9,13 @@ from flask import Blueprint, Response
 from msgspec import Meta
 
 from app.domain.ids import ConversationId
+from app.errors import Conflict, NotFound
 from app.http.base import answer, body, caller
+from app.http.contract import operation
 from app.services.accounts import Accounts
 from app.services.conversations import MAX_MEMBERS, Conversations
+from app.services.devices import Devices, Present
+from app.store.conversations import Summary
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*\Z"
 _Names = Annotated[
@@ -33,28 +37,60 @@ class Invitation(msgspec.Struct, forbid_unknown_fields=True):
     members: _Names
 
 
-def blueprint(accounts: Accounts, conversations: Conversations) -> Blueprint:
+class Created(msgspec.Struct):
+    """The new conversation."""
+
+    id: int
+
+
+class People(msgspec.Struct):
+    """Who of a conversation is there."""
+
+    people: list[Present]
+
+
+class OwnConversations(msgspec.Struct):
+    """Every conversation of the caller."""
+
+    conversations: list[Summary]
+
+
+def blueprint(accounts: Accounts, conversations: Conversations, devices: Devices) -> Blueprint:
     """`/api/conversations…`"""
     bp = Blueprint("conversations", __name__, url_prefix="/api/conversations")
 
     @bp.post("")
+    @operation(takes=NewConversation, gives=Created, status=201)
     def create() -> Response:
+        """A conversation with these people."""
         identity = caller(accounts)
         form = body(NewConversation)
-        return answer({"id": conversations.create(identity.user, form.title, form.members)}, 201)
+        return answer(Created(conversations.create(identity.user, form.title, form.members)), 201)
 
     @bp.get("")
+    @operation(gives=OwnConversations)
     def of_user() -> Response:
-        return answer({"conversations": conversations.of_user(caller(accounts).user)})
+        """What the caller is in."""
+        return answer(OwnConversations(conversations.of_user(caller(accounts).user)))
 
-    @bp.post("/<int:conv>/members")
+    @bp.post("/<id:conv>/members")
+    @operation(takes=Invitation, status=204, errors=(NotFound, Conflict))
     def add_members(conv: int) -> Response:
+        """Let people in; they see the log from there on."""
         identity = caller(accounts)
         conversations.add_members(identity.user, ConversationId(conv), body(Invitation).members)
         return Response(status=204)
 
-    @bp.delete("/<int:conv>/members/me")
+    @bp.get("/<id:conv>/presence")
+    @operation(gives=People, errors=(NotFound,))
+    def presence(conv: int) -> Response:
+        """Who is there now, or when they last were."""
+        return answer(People(devices.presence(caller(accounts).user, ConversationId(conv))))
+
+    @bp.delete("/<id:conv>/members/me")
+    @operation(status=204, errors=(NotFound,))
     def leave(conv: int) -> Response:
+        """Leave."""
         conversations.leave(caller(accounts).user, ConversationId(conv))
         return Response(status=204)
 

@@ -6,11 +6,12 @@ JSON objects told apart by `type`. Decoding checks every field; an error names t
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
+from app.domain.calls import Verb
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Entry, Kind
 from app.errors import AppError, InvalidRequest
@@ -20,11 +21,20 @@ MAX_BODY_CHARS = 48 * 1024
 MAX_CURSORS = 500
 """Cursors in one command; a client with more sends the rest with `sync`."""
 
+MAX_CALL_CHARS = 32 * 1024
+MAX_RING_MS = 120_000
+POSITION = r"^[0-9]{1,19}\Z"
+"""A position of the log: PostgreSQL's xid8, as text."""
+
 _Conv = Annotated[ConversationId, Meta(ge=1, lt=2**53)]
 _Seq = Annotated[int, Meta(ge=0, lt=2**53)]
 _Text = Annotated[str, Meta(min_length=1, max_length=64)]
 _Token = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Cursors = Annotated[dict[_Conv, _Seq], Meta(max_length=MAX_CURSORS)]
+_Position = Annotated[str, Meta(pattern=POSITION)]
+_Payload = Annotated[str, Meta(max_length=MAX_CALL_CHARS)]
+_Version = Annotated[str, Meta(min_length=1, max_length=16)]
+_Device = Annotated[DeviceId, Meta(ge=1, lt=2**53)]
 
 # --- commands: what a client may say -----------------------------------------------------------------
 
@@ -37,12 +47,22 @@ class Hello(Command, tag="hello"):
     """First frame of a connection that came without a token in its URL.
 
     `cursors` maps a conversation to the highest seq this device has applied; conversations left
-    out go on from the server's stored cursor. `epoch` is the one of the last `welcome`.
+    out go on from the server's stored cursor. `epoch` is the one of the last `welcome`. `since` is the position of the
+    last `synced`: what changed in lists of devices and read markers since then is told. `to_device` is the seq of the
+    last item of its inbox that this device has.
     """
 
     token: _Token
     cursors: _Cursors = {}
     epoch: str | None = None
+    since: _Position | None = None
+    to_device: _Seq | None = None
+
+
+class LinkWait(Command, tag="link"):
+    """First frame of a new device that has claimed a link and waits to be let in; `token` is its claim token."""
+
+    token: _Token
 
 
 class Auth(Command, tag="auth"):
@@ -60,9 +80,10 @@ class Send(Command, tag="send"):
 
 
 class Delivered(Command, tag="delivered"):
-    """Everything up to these seqs is stored on this device."""
+    """Everything up to these seqs is stored on this device; `to_device` is that of its inbox."""
 
-    cursors: _Cursors
+    cursors: _Cursors = {}
+    to_device: _Seq | None = None
 
 
 class Read(Command, tag="read"):
@@ -84,7 +105,54 @@ class Typing(Command, tag="typing"):
     conv: _Conv
 
 
-AnyCommand = Hello | Auth | Send | Delivered | Read | Sync | Typing
+class CallCommand(Command):
+    """Base of what is said about a call. `call` is the caller's id for it, `payload` opaque, `version` the client's."""
+
+    call: _Text
+    conv: _Conv
+    payload: _Payload = ""
+    version: _Version = "1"
+
+
+class CallInvite(CallCommand, tag="call.invite", kw_only=True):
+    """Ring every device of `user`, for `lifetime_ms` by the server's clock."""
+
+    user: Annotated[UserId, Meta(ge=1, lt=2**53)]
+    lifetime_ms: Annotated[int, Meta(ge=1_000, le=MAX_RING_MS)] = 60_000
+
+
+class CallCandidates(CallCommand, tag="call.candidates"):
+    """Ways to reach this device."""
+
+
+class CallAnswer(CallCommand, tag="call.answer"):
+    """This device of the callee would take the call."""
+
+
+class CallSelectAnswer(CallCommand, tag="call.select_answer", kw_only=True):
+    """The caller takes the answer of device `selected`; the others stop ringing."""
+
+    selected: _Device
+
+
+class CallReject(CallCommand, tag="call.reject"):
+    """The callee does not want the call: it stops ringing everywhere."""
+
+    reason: _Text | None = None
+
+
+class CallHangup(CallCommand, tag="call.hangup"):
+    """The call ends, or is given up while it rings."""
+
+    reason: _Text | None = None
+
+
+class CallNegotiate(CallCommand, tag="call.negotiate"):
+    """A new description in a connected call."""
+
+
+AnyCall = CallInvite | CallCandidates | CallAnswer | CallSelectAnswer | CallReject | CallHangup | CallNegotiate
+AnyCommand = Hello | LinkWait | Auth | Send | Delivered | Read | Sync | Typing | AnyCall
 
 # --- events: what the server says --------------------------------------------------------------------
 
@@ -158,14 +226,92 @@ class TypingEvent(ServerEvent, tag="typing"):
 
 
 class Device(ServerEvent, tag="device"):
-    """Something became of a device of this person; `event` is `revoked`."""
+    """Something became of a device of this person; `event` is `linked`, `changed` or `revoked`."""
 
     device: DeviceId
     event: str
 
 
+class DeviceLists(ServerEvent, tag="device_lists"):
+    """Devices or keys of the people in `changed` are others now; those in `left` share no conversation any more."""
+
+    changed: list[UserId]
+    left: list[UserId]
+
+
+class KeyCounts(ServerEvent, tag="keys", omit_defaults=False):
+    """What this device still has on the server: one-time keys by algorithm (none: zero), unused fallback keys."""
+
+    one_time_key_counts: dict[str, int]
+    unused_fallback_key_types: list[str]
+
+
+class ToDevice(ServerEvent, tag="to_device"):
+    """Something another device sent to this one alone; `event` is its type. To be acknowledged by `seq`."""
+
+    seq: int
+    sender: UserId
+    device: DeviceId
+    event: str
+    content: msgspec.Raw
+
+
+class LinkEvent(ServerEvent, tag="link"):
+    """How far a link is: `claimed`, `confirmed`, `refused` or `completed`; `waiting` for one that was claimed.
+
+    Who offered it sees who claimed it: `name`, `device_type`, `key`, and from `nonce` the `comparison` code.
+    """
+
+    link: int
+    event: str
+    name: str | None = None
+    device_type: str | None = None
+    key: str | None = None
+    nonce: str | None = None
+    comparison: str | None = None
+    device: DeviceId | None = None
+
+
+class CallEvent(ServerEvent, kw_only=True):
+    """Base of what is said about a call, one class a verb; an item of the inbox like `to_device`.
+
+    `age_ms` is how long ago, by the server's clock: an invite rings on for `lifetime_ms` less that.
+    """
+
+    seq: int
+    call: str
+    conv: ConversationId
+    user: UserId
+    device: DeviceId
+    version: str
+    age_ms: int
+    payload: str = ""
+    lifetime_ms: int | None = None
+    selected: DeviceId | None = None
+    reason: str | None = None
+
+
+CALL_EVENTS: dict[str, type[CallEvent]] = {
+    verb: cast(type[CallEvent], msgspec.defstruct(f"Call_{verb}", [], bases=(CallEvent,), tag=f"call.{verb}"))
+    for verb in get_args(Verb)
+}
+
+
+class CallAck(ServerEvent, tag="call.ack"):
+    """What this device said about a call was taken; `devices` are told."""
+
+    call: str
+    conv: ConversationId
+    devices: int
+
+
 class Synced(ServerEvent, tag="synced"):
-    """Everything that was missed has been sent; from here on events are live."""
+    """Everything that was missed has been sent; from here on events are live.
+
+    After signing in it carries a `position`, to be named as `since` next time.
+    """
+
+    position: str | None = None
 
 
 class Resync(ServerEvent, tag="resync"):
@@ -207,6 +353,8 @@ def decode(text: str) -> AnyCommand:
         command = _decoder.decode(text)
     except msgspec.DecodeError as error:  # of which ValidationError is a kind
         raise InvalidRequest(str(error)) from None
+    except RecursionError:
+        raise InvalidRequest("the frame is nested too deeply") from None
     if isinstance(command, Send) and ("\x00" in command.body or "\x00" in command.id):
         # PostgreSQL's text cannot hold it, and one such row would fail its whole batch.
         raise InvalidRequest("NUL is not allowed - at `$.body` or `$.id`")

@@ -9,7 +9,7 @@ others the joiner reads pages. What was told between the read and the registrati
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gevent.queue import Full, Queue
@@ -23,7 +23,7 @@ from app.protocol import wire
 from app.realtime import expiry
 from app.realtime.connection import Connection
 from app.realtime.hub import Hub, Overheard, Session
-from app.realtime.joiner import Joiner, Wants, part
+from app.realtime.joiner import Greeting, Joiner, Wants, part
 from app.realtime.queues import take_batch
 from app.services.messages import Messages
 from app.services.tokens import WsToken
@@ -38,29 +38,39 @@ log = logs.get("arrivals")
 
 @dataclass(slots=True)
 class Arrival:
-    """A connection that showed a valid token and is to be signed in."""
+    """A connection that showed a valid token and is to be signed in; the rest is what its `hello` names."""
 
     conn: Connection
     identity: Identity
     cursors: Mapping[ConversationId, int]
     epoch: str | None
     ws_token: WsToken | None = None
+    since: str | None = None
+    inbox: int | None = None
 
 
 class Arrivals:
     """One per node."""
 
-    def __init__(self, messages: Messages, hub: Hub, joiner: Joiner, metrics: Metrics, beat_s: int) -> None:
-        """`beat_s` is told to clients: how often they are pinged."""
+    def __init__(
+        self,
+        messages: Messages,
+        hub: Hub,
+        joiner: Joiner,
+        metrics: Metrics,
+        beat_s: int,
+        came: Callable[[Session], None],
+    ) -> None:
+        """`beat_s` is told to clients: how often they are pinged. `came` hears of everybody who is signed in."""
         self._messages = messages
         self._hub = hub
         self._joiner = joiner
         self._beat_s = beat_s
+        self._came = came
         self._queue: Queue[Arrival] = Queue(maxsize=MAX_WAITING)
         self._accepted = metrics.counter("messenger_ws_connects_total", "accepted")
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
         self._rows = metrics.histogram("messenger_hello_batch_rows")
-        self._synced = wire.frame(wire.Synced())
         self.epoch = ""
         """The name of the database; the reconciler keeps it true."""
 
@@ -143,24 +153,31 @@ class Arrivals:
         expiry.watch(session, self._beat_s + 1)
         self._accepted.add()
         hello = wire.frame(wire.Welcome(identity.user, identity.device, self.epoch, self._beat_s, session.since))
-        cursors = arrival.cursors
+        cursors, since = arrival.cursors, arrival.since
         if self._is_another_database(arrival, admission):
             hello += wire.frame(wire.Resync(self.epoch))
             cursors = dict.fromkeys((m.conv for m in admission.memberships), 0)
+            since = None
+        else:
+            session.inbox = arrival.inbox or 0
         wants: Wants = {}
         for membership in admission.memberships:
             self._joiner.enter(session, membership, cursors.get(membership.conv), wants, heard)
-        if wants:
+        greeting = Greeting(since, admission.waited_for) if since or admission.waited_for else None
+        if wants or greeting:
             conn.send(hello)
-            self._joiner.bring(session, wants)
+            self._joiner.bring(session, wants, greeting, admission.position)
         else:
-            conn.send(hello + self._synced)
+            conn.send(hello + wire.frame(wire.Synced(admission.position)))
+        self._came(session)
         for conv, seq in heard.joined.pop(identity.user, ()):  # it is overheard anew, for their other devices
             self._hub.let_in_at(conv, seq, identity.user)
 
     def _is_another_database(self, arrival: Arrival, admission: Admission) -> bool:
         """Whether the device knew a database that had another epoch, or rows that this one never had."""
         if arrival.epoch not in (None, self.epoch):
+            return True
+        if (arrival.inbox or 0) > admission.inbox_head:
             return True
         named = arrival.cursors
         return any(m.to_seq is None and named.get(m.conv, 0) > m.head for m in admission.memberships)

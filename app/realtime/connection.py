@@ -377,7 +377,6 @@ def adopt(fd: int, owner: Owner) -> Connection:
     # The plain class under gevent's patched one: no greenlet ever waits on this socket.
     sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, fileno=fd)
     sock.setblocking(False)
-    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     # A client that never reads would otherwise be lent megabytes of kernel memory.
     sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return Connection(sock, owner)

@@ -29,6 +29,7 @@ from typing import TypeVar
 import msgspec
 
 from app.domain.ids import ConversationId, DeviceId, UserId
+from app.domain.inbox import Posted
 from app.domain.log import Kind
 from app.metrics import Metrics
 from app.realtime.connection import Connection
@@ -65,7 +66,8 @@ class Sequenced(msgspec.Struct, frozen=True, gc=False):
 class Session:
     """A signed-in connection. `fence` is PostgreSQL's number of it: of two of one device the higher one stays.
 
-    `due` is its account with the rate limit; `shared` the one with its person's other devices, when there are any.
+    `inbox`: through which seq of its inbox it was sent, or has named, what there is. `due` is its account with the rate
+    limit; `shared` the one with its person's other devices, when there are any.
     """
 
     conn: Connection
@@ -79,6 +81,7 @@ class Session:
     shared: Account | None = None
     mistakes: int = 0
     typed_at: float = 0.0
+    inbox: int = 0
 
 
 class Topic:
@@ -140,11 +143,15 @@ class Hub:
         self._overhearing: list[Overheard] = []
         self._displaced = metrics.counter("messenger_sessions_displaced_total")
         self._revoked = metrics.counter("messenger_sessions_revoked_total")
+        self._revocation = metrics.histogram("messenger_revocation_seconds")
         self._gaps_seen = metrics.counter("messenger_fanout_gaps_total")
         self.gaps: dict[ConversationId, float] = {}
         """Conversations with held entries, and since when (monotonic); the gap reader's work list."""
         self.let_in: Callable[[Session, ConversationId, int], None] = lambda _session, _conv, _after: None
         """Called when a session was let into a conversation and must catch up from there; set by the joiner."""
+
+        self.ring: Callable[[Posted], None] = lambda _posted: None
+        """Called when another node has put something into the inbox of a device that is here; set by the postman."""
 
     # --- who is here ---------------------------------------------------------------------------------
 
@@ -199,8 +206,13 @@ class Hub:
         session = self._by_device.get(device)
         if session is not None:
             self._revoked.add()
+            self._revocation.observe(max(0.0, time.time() - ts))
             self.detach(session)
             session.conn.close(4401, "this device was revoked")
+
+    def session(self, device: DeviceId) -> Session | None:
+        """The connection of this device, if it is here."""
+        return self._by_device.get(device)
 
     def sessions(self) -> Iterator[Session]:
         """Everybody who is here."""
@@ -484,6 +496,20 @@ class Hub:
     def _other_devices(self, conv: ConversationId, user: UserId, reader: DeviceId | None) -> tuple[Session, ...]:
         topic = self._topics.get(conv)
         return tuple(s for s in self._by_user.get(user, ()) if s.device != reader and topic in s.topics)
+
+    def to_user(self, path: str, user: UserId, frame: bytes, ts: float) -> None:
+        """A frame to every device of `user` that is here."""
+        self._to_listeners(path, self._by_user.get(user, ()), frame, ts, None)
+
+    def to_contacts(self, path: str, user: UserId, convs: Iterable[ConversationId], frame: bytes, ts: float) -> None:
+        """A frame, once, to everybody who hears one of `convs`, and to the devices of `user`."""
+        contacts = dict.fromkeys(self._by_user.get(user, ()))
+        for conv in convs:
+            topic = self._topics.get(conv)
+            if topic is not None:
+                contacts |= dict.fromkeys(topic.live)
+                contacts |= dict.fromkeys(topic.transit.joining if topic.transit is not None else ())
+        self._to_listeners(path, tuple(contacts), frame, ts, None)
 
     def to_all(self, path: str, frame: bytes, ts: float) -> int:
         """A frame to every connection of this node; returns how many there are."""

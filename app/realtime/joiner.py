@@ -11,7 +11,7 @@ and keeps no one waiting. Pages are sent only while little is queued, so they ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -40,6 +40,18 @@ LOW_WATER_BYTES = 131_072
 FULL_RETRY_S = 0.05
 MAX_ASKED = 5_000
 
+
+@dataclass(slots=True)
+class Greeting:
+    """What a device that has just signed in must be told before `synced`, besides the logs of its conversations.
+
+    `since`: the position before which it has heard everything, if it named one. `keys`: it may have keys to count.
+    """
+
+    since: str | None
+    keys: bool
+
+
 Wants = dict[tuple[ConversationId, int], Want]
 """What a session is still to be sent, by (conversation, first seq of the stay)."""
 
@@ -52,7 +64,7 @@ class Work:
 
     `asked` waits to be planned: conversations and the seq to go on after; those in `entered` were let
     in by the hub, and only their current membership counts. `tell` says that `synced` is due when
-    `wants` is done.
+    `wants` is done, with the `position` of signing in. `greeting` comes before all.
     """
 
     session: Session
@@ -61,14 +73,21 @@ class Work:
     entered: set[ConversationId] = field(default_factory=set)
     asked_by_client: bool = False
     tell: bool = False
+    greeting: Greeting | None = None
+    position: str | None = None
+
+
+Greet = Callable[[Session, Greeting], bool]
+"""One step of telling a device what it missed besides its conversations; False when there is more to tell."""
 
 
 class Joiner:
     """One per node."""
 
-    def __init__(self, messages: Messages, hub: Hub) -> None:
+    def __init__(self, messages: Messages, hub: Hub, greet: Greet) -> None:
         self._messages = messages
         self._hub = hub
+        self._greet = greet
         self._queue: Queue[Work] = Queue(maxsize=MAX_WAITING)
         self._work: dict[Session, Work] = {}
         hub.let_in = self._let_in
@@ -100,10 +119,11 @@ class Joiner:
         self._hub.subscribe(session, conv, membership.head)
         wants[conv, membership.from_seq] = Want(conv, after, None)
 
-    def bring(self, session: Session, wants: Wants) -> None:
-        """Send a session what it lacks, then `synced`."""
+    def bring(self, session: Session, wants: Wants, greeting: Greeting | None, position: str) -> None:
+        """Send a session that has just signed in what it lacks, then `synced` with the log's `position`."""
         work = self._work_of(session)
         work.wants.update(wants)
+        work.greeting, work.position = greeting, position
         work.tell = True
 
     def catch_up(self, session: Session, cursors: Mapping[ConversationId, int]) -> None:
@@ -164,14 +184,19 @@ class Joiner:
         elif conn.queued_bytes > LOW_WATER_BYTES:
             gevent.spawn_later(FULL_RETRY_S, self._again, work)
         else:
-            if work.wants:
+            if work.greeting is not None:
+                # Before the rows: the keys to read them are among it.
+                if self._greet(work.session, work.greeting):
+                    work.greeting = None
+            elif work.wants:
                 self._send_pages(work)
             elif work.asked or work.asked_by_client:
                 self._plan_asked(work)
-            if not work.wants and not work.asked and work.tell:
+            if work.greeting is None and not work.wants and not work.asked and work.tell:
                 work.tell = False
-                conn.send(wire.frame(wire.Synced()))
-            if work.wants or work.asked or work.asked_by_client:
+                conn.send(wire.frame(wire.Synced(work.position)))
+                work.position = None
+            if work.greeting is not None or work.wants or work.asked or work.asked_by_client:
                 self._again(work)
             else:
                 self._work.pop(work.session, None)

@@ -11,18 +11,20 @@ does not wait for the next poll.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import gevent
 
 from app import logs
-from app.domain.ids import ConversationId
+from app.domain.ids import ConversationId, UserId
 from app.domain.people import DeviceEvent, DeviceEventKind
 from app.errors import AppError
 from app.metrics import Metrics
 from app.protocol import wire
 from app.realtime.hub import Hub
+from app.realtime.lobby import Lobby
 from app.realtime.outlet import sequenced
+from app.realtime.postman import Postman
 from app.realtime.settlement import Settlement
 from app.services.messages import Messages
 from app.store.messages import News, Want
@@ -43,6 +45,8 @@ class Reconciler:
         messages: Messages,
         hub: Hub,
         settlement: Settlement,
+        postman: Postman,
+        lobby: Lobby,
         metrics: Metrics,
         new_epoch: Callable[[str], None],
     ) -> None:
@@ -50,6 +54,8 @@ class Reconciler:
         self._messages = messages
         self._hub = hub
         self._settlement = settlement
+        self._postman = postman
+        self._lobby = lobby
         self._new_epoch = new_epoch
         self._recovered = {
             path: metrics.counter("messenger_fanout_recovered_total", path) for path in ("message", "read")
@@ -57,6 +63,8 @@ class Reconciler:
         self._position = ""
         self._epoch = ""
         self._known_events: set[int] = set()
+        self._known_lists: Collection[tuple[UserId, str]] = ()
+        self._known_links: Collection[tuple[int, str]] = ()
         self._read_at = time.monotonic()
         metrics.gauge("messenger_log_lag_seconds").read = self.lag_s
 
@@ -88,6 +96,7 @@ class Reconciler:
         if news.epoch != self._epoch:
             self._epoch = news.epoch
             self._known_events = set()  # the other database numbers its own
+            self._known_lists = self._known_links = ()
             self._new_epoch(news.epoch)
         else:
             self._tell(news)
@@ -116,6 +125,10 @@ class Reconciler:
 
     def _tell(self, news: News) -> None:
         self._heed_devices(news.devices)  # first: what follows reads pages, which may take long or fail
+        for posted in news.inboxes:
+            self._postman.wake(posted)
+        self._heed_lists(news)
+        self._heed_links(news)
         for conv, seq, user in news.joined:
             self._hub.let_in_at(conv, seq, user)
         heads = ((conv, last, self._hub.lacks(conv, last)) for conv, _first, last in news.fresh)
@@ -139,6 +152,24 @@ class Reconciler:
         elif event.kind is DeviceEventKind.REVOKED:
             frame = wire.frame(wire.Device(event.device, "revoked"))
             self._hub.revoked(event.device, event.user, frame, event.ts)
+        elif event.kind is DeviceEventKind.KEYS:
+            self._postman.tell_keys(event.device, event.ts)
+        else:
+            frame = wire.frame(wire.Device(event.device, event.kind.name.lower()))
+            self._hub.to_user("device", event.user, frame, event.ts)
+
+    def _heed_lists(self, news: News) -> None:
+        known, self._known_lists = self._known_lists, news.lists.keys()
+        for (user, xid), change in news.lists.items():
+            if (user, xid) not in known:
+                frame = wire.frame(wire.DeviceLists([user], []))
+                self._hub.to_contacts("keys", user, change.convs, frame, change.ts)
+
+    def _heed_links(self, news: News) -> None:
+        known, self._known_links = self._known_links, {(link.id, link.state) for link in news.links}
+        for link in news.links:
+            if (link.id, link.state) not in known:
+                self._lobby.heed(link)
 
     def _read(self, wants: list[Want]) -> None:
         """Read ranges of logs and pass them on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from app.domain.ids import ConversationId
 from app.domain.people import Identity
@@ -24,9 +24,12 @@ from app.realtime.fanout import Fanout
 from app.realtime.hub import Hub, Session
 from app.realtime.joiner import Joiner
 from app.realtime.limits import USER_SHARE, spend
+from app.realtime.lobby import Lobby
 from app.realtime.outlet import Outlet
+from app.realtime.postman import Postman
 from app.realtime.roster import Roster
 from app.realtime.settlement import Settlement
+from app.realtime.switchboard import Switchboard
 from app.services.tokens import Tokens, WsToken
 from app.store.messages import NewMessage, Stored
 
@@ -39,9 +42,12 @@ MAX_UNKNOWN_CURSORS = 16
 TYPING_EVERY_S = 1.0
 SIGNING_IN = object()
 """In `Connection.session`: a valid token was shown, the database is being asked."""
+WAITING_FOR_LINK = object()
+"""In `Connection.session`: a new device that waits to be let in; it may say nothing more."""
 _PATHS: dict[type[wire.Command], str] = {
     wire.Send: "message", wire.Delivered: "receipt", wire.Read: "read", wire.Sync: "catch_up", wire.Typing: "typing",
 }  # fmt: skip
+_Noted = wire.LinkWait | wire.Auth | wire.Delivered | wire.Read | wire.Sync | wire.Typing
 _CLOSE_CODES = frozenset(next(spec.labels["code"] for spec in CATALOGUE if spec.name == "messenger_ws_closes_total"))
 
 
@@ -60,11 +66,15 @@ class Gatekeeper:
         cursors: Cursors,
         outlet: Outlet,
         settlement: Settlement,
+        postman: Postman,
+        lobby: Lobby,
+        switchboard: Switchboard,
+        went: Callable[[Session], None],
         metrics: Metrics,
         send_rate_per_s: int,
         beat_s: int,
     ) -> None:
-        """`beat_s`: every connection has a turn in so many seconds (see `upkeep.beat`)."""
+        """`beat_s`: every connection has a turn in so many seconds (see `upkeep.beat`). `went` hears who is gone."""
         self._tokens = tokens
         self._hub = hub
         self._fanout = fanout
@@ -74,6 +84,10 @@ class Gatekeeper:
         self._cursors = cursors
         self._outlet = outlet
         self._settlement = settlement
+        self._postman = postman
+        self._lobby = lobby
+        self._switchboard = switchboard
+        self._went = went
         self._rate = float(send_rate_per_s)
         self._validate = {
             kind: metrics.histogram("messenger_fanout_stage_seconds", path, "validate") for kind, path in _PATHS.items()
@@ -140,6 +154,10 @@ class Gatekeeper:
         """A connection is gone."""
         self.connections.discard(conn)
         self._let_go(conn)
+        if isinstance(conn.session, Session):
+            self._went(conn.session)
+        elif conn.session is WAITING_FOR_LINK:
+            self._lobby.forget(conn)
         conn.session = None
         name = str(code)
         self._closes[name if name in _CLOSE_CODES else "other"].add()
@@ -155,6 +173,9 @@ class Gatekeeper:
         session = conn.session
         if isinstance(command, wire.Hello):
             self._hello(conn, command)
+        elif isinstance(command, wire.LinkWait) and session is None:
+            conn.session = WAITING_FOR_LINK
+            self._lobby.wait(conn, command.token)
         elif not isinstance(session, Session):
             raise Unauthenticated("say hello first")
         elif not self._may_go_on(session):
@@ -162,6 +183,9 @@ class Gatekeeper:
         elif isinstance(command, wire.Send):
             conn.lively = True  # the ack is a sign to it as this is to us
             self._send(session, command, arrived)
+        elif isinstance(command, wire.CallCommand):
+            conn.lively = True  # as with a send
+            self._switchboard.say(session, command)
         else:
             self._note(session, command)
             self._ok.add()
@@ -192,7 +216,8 @@ class Gatekeeper:
             self._unauthenticated.add()
             raise
         conn.session = SIGNING_IN
-        self._arrivals.put(Arrival(conn, identity, command.cursors, command.epoch))
+        named = (command.since, command.to_device)
+        self._arrivals.put(Arrival(conn, identity, command.cursors, command.epoch, None, *named))
 
     def _send(self, session: Session, command: wire.Send, arrived: float) -> None:
         message = NewMessage(command.conv, session.user, session.device, command.id, command.body, time.time())
@@ -203,24 +228,28 @@ class Gatekeeper:
     def _slow_down(self, session: Session, command: wire.AnyCommand) -> None:
         self._client_error.add()
         message_id = command.id if isinstance(command, wire.Send) else None
+        if isinstance(command, wire.CallCommand):
+            message_id = command.call
         retry_after_ms = int(1000 / self._rate) + 1
         session.conn.send(wire.error_frame(TooMany("slow down"), message_id, retry_after_ms))
 
-    def _note(
-        self, session: Session, command: wire.Auth | wire.Delivered | wire.Read | wire.Sync | wire.Typing
-    ) -> None:
+    def _note(self, session: Session, command: _Noted) -> None:
         if isinstance(command, wire.Auth):
             self._renew(session, self._tokens.check(command.token))
         elif isinstance(command, wire.Delivered):
             session.conn.lively = True  # it says what it has just heard
             self._delivered(session, command.cursors)
+            if command.to_device is not None:
+                self._postman.acknowledged(session, command.to_device)
         elif isinstance(command, wire.Read):
             self._cursors.read(session.user, session.device, command.conv, command.seq, time.time())
         elif isinstance(command, wire.Typing):
             self._typing(session, command.conv)
-        else:
+        elif isinstance(command, wire.Sync):
             session.conn.lively = True  # as with a send: `synced` is the answer
             self._joiner.catch_up(session, command.cursors)
+        else:
+            raise InvalidRequest("`link` can only be the first thing a connection says")
 
     @staticmethod
     def _renew(session: Session, identity: Identity) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import gevent
 
@@ -17,10 +17,9 @@ from app.realtime.arrivals import Arrivals
 from app.realtime.connection import Connection
 from app.realtime.cursors import Cursors
 from app.realtime.hub import Hub, Session
+from app.realtime.postman import Postman
 from app.realtime.session import Gatekeeper
 from app.realtime.settlement import Settlement
-from app.services.accounts import Accounts
-from app.services.devices import Devices
 
 SETTLE_EVERY_S = 1.0
 LAG_PROBE_S = 0.1
@@ -81,9 +80,12 @@ def measure_loop_lag(metrics: Metrics) -> None:
         histogram.observe(max(0.0, time.perf_counter() - started - LAG_PROBE_S))
 
 
-def take_epoch(arrivals: Arrivals, cursors: Cursors, settlement: Settlement, hub: Hub, epoch: str) -> None:
+def take_epoch(
+    arrivals: Arrivals, cursors: Cursors, postman: Postman, settlement: Settlement, hub: Hub, epoch: str
+) -> None:
     """The database has this name now. If it had another one, everybody must come again and be told so."""
     before, arrivals.epoch, cursors.epoch = arrivals.epoch, epoch, epoch
+    postman.take_epoch(epoch)
     if before:
         hub.forget_marks()
         settlement.forget()
@@ -114,15 +116,15 @@ def keep_collections_short(gatekeeper: Gatekeeper) -> None:
             frozen = now
 
 
-def housekeeping(accounts: Accounts, devices: Devices) -> None:
-    """Drop what no check can need any more, for ever."""
+def housekeeping(forget: Sequence[Callable[[], None]]) -> None:
+    """Drop what no check can need any more, for ever: each of `forget` does so for one service."""
     while True:
         gevent.sleep(HOUSEKEEPING_S)
-        try:
-            accounts.forget_expired()
-            devices.forget_events()
-        except AppError as error:
-            log.warning("housekeeping failed", error=error.message)
+        for drop in forget:
+            try:
+                drop()
+            except AppError as error:
+                log.warning("housekeeping failed", error=error.message)
 
 
 def forever(name: str, run: Callable[[], None]) -> Callable[[], None]:

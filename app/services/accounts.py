@@ -7,12 +7,14 @@ import time
 from dataclasses import dataclass
 
 from app.domain.ids import DeviceId, UserId
-from app.domain.people import DeviceType, Identity
-from app.errors import Conflict, DeviceRevoked, Unauthenticated
+from app.domain.people import DeviceEventKind, DeviceType, Identity
+from app.errors import Conflict, DeviceRevoked, TokenExpired, Unauthenticated
 from app.services import passwords
 from app.services.tokens import Tokens
-from app.store import accounts
-from app.store.db import Database
+from app.store import accounts, devices
+from app.store.db import Connection, Database
+
+LOST_ANSWER_S = 60  # how long a client tries again; an owner whose token was stolen comes later than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,9 @@ class Accounts:
         try:
             with self._db.transaction() as conn:
                 user = accounts.create_user(conn, name, hashed)
-                device = accounts.create_device(conn, user, device_type, device_name)
-                refresh = self._new_refresh_token()
-                accounts.add_refresh_token(conn, refresh, device, None, self._refresh_ttl_s)
+                return self.admit(conn, user, device_type, device_name)
         except Conflict:
             raise Conflict("this name is taken", [{"field": "name", "problem": "is taken"}]) from None
-        return self._signed_in(user, device, refresh)
 
     def login(self, name: str, password: str, device_type: DeviceType, device_name: str) -> SignedIn:
         """A new device of an existing person. Raises Unauthenticated."""
@@ -53,20 +52,31 @@ class Accounts:
             found = accounts.find_user(conn, name)
         if not passwords.verify_password(password, found[1] if found else None) or not found:
             raise Unauthenticated("name or password is wrong")
-        refresh = self._new_refresh_token()
         with self._db.transaction() as conn:
-            device = accounts.create_device(conn, found[0], device_type, device_name)
-            accounts.add_refresh_token(conn, refresh, device, None, self._refresh_ttl_s)
-        return self._signed_in(found[0], device, refresh)
+            signed_in = self.admit(conn, found[0], device_type, device_name)
+            devices.note_event(conn, [signed_in.device], DeviceEventKind.LINKED)
+        return signed_in
+
+    def admit(self, conn: Connection, user: UserId, device_type: DeviceType, device_name: str) -> SignedIn:
+        """A new device of a person, in the caller's transaction: who has checked that it may be."""
+        device = accounts.create_device(conn, user, device_type, device_name)
+        refresh = self._new_refresh_token()
+        accounts.add_refresh_token(conn, refresh, device, None, self._refresh_ttl_s)
+        return self._signed_in(user, device, refresh)
 
     def refresh(self, token: str) -> SignedIn:
         """New tokens for a refresh token, which works once.
 
         Raises Unauthenticated. A token that is used twice was stolen from somebody: its
         whole family ends, so that neither the thief nor the owner stays signed in by it.
+        Except for a minute, while nobody has used what it was exchanged for: then the answer
+        was lost on its way, and a device that asks again must not be signed out for it. Were
+        it a thief, the owner's next refresh would end the family all the same.
         """
         with self._db.transaction() as conn:
-            used = accounts.use_refresh_token(conn, token)
+            used = accounts.use_refresh_token(conn, token) or accounts.use_refresh_token_again(
+                conn, token, LOST_ANSWER_S
+            )
             if used:
                 family, device, user = used
                 renewed = self._new_refresh_token()
@@ -85,11 +95,22 @@ class Accounts:
         return self._tokens.mint_ws(identity, time.time())
 
     def authenticate(self, token: str) -> Identity:
-        """Who calls the HTTP API: a valid token of a device that is not revoked."""
-        identity = self._tokens.check(token)
+        """Who calls the HTTP API: a valid token of a device that is not revoked.
+
+        Raises Unauthenticated, TokenExpired or DeviceRevoked. A device that was away learns from its
+        old token that it was revoked: then it erases what it holds, and not because it was away for long.
+        """
+        try:
+            identity = self._tokens.check(token)
+        except TokenExpired:
+            if not self._owner(self._tokens.device_of_expired(token)):
+                raise DeviceRevoked from None
+            raise
+        return require_owner(identity, self._owner(identity.device))
+
+    def _owner(self, device: DeviceId) -> UserId | None:
         with self._db.transaction() as conn:
-            owner = accounts.owner_of_active_device(conn, identity.device)
-        return require_owner(identity, owner)
+            return accounts.owner_of_active_device(conn, device)
 
     def forget_expired(self) -> None:
         """Housekeeping: drop tokens that no check can need any more."""

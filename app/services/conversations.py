@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from app.domain.ids import ConversationId, UserId
 from app.domain.log import Entry, Kind
@@ -13,6 +14,8 @@ from app.store.conversations import Summary
 from app.store.db import Connection, Database
 
 MAX_MEMBERS = 10_000
+LIST_SIZE = 96
+"""Of pictures in a list, in pixels."""
 
 Announce = Callable[[Sequence[Entry]], None]
 """Takes what was committed to those who are connected; the realtime side's part."""
@@ -21,9 +24,11 @@ Announce = Callable[[Sequence[Entry]], None]
 class Conversations:
     """Creating, listing, joining, leaving."""
 
-    def __init__(self, db: Database, announce: Announce) -> None:
+    def __init__(self, db: Database, announce: Announce, avatar_address: Callable[[str, int], str]) -> None:
+        """`avatar_address` says where the picture of a name is, in a size."""
         self._db = db
         self._announce = announce
+        self._avatar_address = avatar_address
 
     def create(self, creator: UserId, title: str | None, names: Sequence[str]) -> ConversationId:
         """A conversation of its creator and the people called `names`.
@@ -39,9 +44,13 @@ class Conversations:
         return conv
 
     def of_user(self, user: UserId) -> list[Summary]:
-        """Every conversation `user` is in."""
+        """Every conversation `user` is in, with the addresses of its people's pictures."""
         with self._db.transaction() as conn:
-            return conversations.of_user(conn, user)
+            found = conversations.of_user(conn, user)
+        return [
+            replace(one, avatars=[name and self._avatar_address(name, LIST_SIZE) for name in one.avatars])
+            for one in found
+        ]
 
     def add_members(self, actor: UserId, conv: ConversationId, names: Sequence[str]) -> None:
         """Let people in; they see the log from here on. Raises NotFound, InvalidRequest,

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Entry, Membership
 from app.errors import Conflict, InvalidRequest, Unavailable
-from app.store import devices, messages
+from app.store import devices, keys, messages
 from app.store.db import Database
 from app.store.devices import Admission, Newcomer
 from app.store.messages import Committed, NewMessage, News, Stored, Want
 
 RECEIPT_GROUP_LIMIT = 32
 """Larger conversations get no delivery receipts: they would cost more than the messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Whose devices or keys changed, who shares no conversation any more, and the person's own read markers."""
+
+    changed: list[UserId]
+    left: list[UserId]
+    reads: list[tuple[ConversationId, int]]
 
 
 class Messages:
@@ -62,6 +72,12 @@ class Messages:
         """At most `limit` log entries for each wish."""
         with self._db.statement() as conn:
             return messages.pages(conn, wants, limit)
+
+    def changes(self, user: UserId, since: str) -> Changes:
+        """What happened to a person, besides their conversations' logs, at or past the log's position `since`."""
+        with self._db.transaction() as conn:
+            changed, left = keys.changes(conn, user, since)
+            return Changes(changed, left, keys.own_reads(conn, user, since))
 
     def position(self) -> str:
         """Where the log is now."""

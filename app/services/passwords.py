@@ -6,6 +6,8 @@ a time, it delays nobody else's messages.
 
 from __future__ import annotations
 
+import functools
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from gevent import get_hub
@@ -13,8 +15,15 @@ from gevent.lock import BoundedSemaphore
 
 _hasher = PasswordHasher()
 _two_at_once = BoundedSemaphore(2)
-# Verified when there is no such user, so that an unknown name takes as long as a wrong password.
-_NOBODY = _hasher.hash("nobody")
+
+
+@functools.cache
+def _nobody() -> str:
+    """Verified when there is no such user, so that an unknown name takes as long as a wrong password.
+
+    Made once, at the first password of a process and not when it starts: that is a fifth of a node's start.
+    """
+    return _hasher.hash("nobody")
 
 
 def hash_password(password: str) -> str:
@@ -27,7 +36,8 @@ def hash_password(password: str) -> str:
 def verify_password(password: str, hashed: str | None) -> bool:
     """Whether the password fits; `hashed` None (no such user) takes the same time and says no."""
     with _two_at_once:
-        fits: bool = get_hub().threadpool.apply(_verify, (hashed or _NOBODY, password))
+        nobody: str = get_hub().threadpool.apply(_nobody)  # whoever is asked about, so that it shows nothing
+        fits: bool = get_hub().threadpool.apply(_verify, (hashed or nobody, password))
     return fits and hashed is not None
 
 

@@ -58,6 +58,10 @@ class Tokens:
         """Who an access token speaks for. Raises TokenExpired or Unauthenticated."""
         return self._decode(token, "api")[0]
 
+    def device_of_expired(self, token: str) -> DeviceId:
+        """Which device an access token was made for, however old it is. Raises Unauthenticated."""
+        return self._decode(token, "api", verify_exp=False)[0].device
+
     def check_ws(self, token: str) -> WsToken:
         """Who a single-use token speaks for. Raises TokenExpired or Unauthenticated."""
         identity, claims = self._decode(token, "ws")
@@ -73,7 +77,7 @@ class Tokens:
         claims = {"iss": ISSUER, "aud": audience, "sub": str(user), "dev": device, "iat": int(now)}
         return jwt.encode({**claims, "exp": int(now) + ttl_s, **more}, self._secret, algorithm=ALGORITHM)
 
-    def _decode(self, token: str, audience: Audience) -> tuple[Identity, dict[str, object]]:
+    def _decode(self, token: str, audience: Audience, *, verify_exp: bool = True) -> tuple[Identity, dict[str, object]]:
         try:
             claims = jwt.decode(
                 token,
@@ -83,7 +87,7 @@ class Tokens:
                 issuer=ISSUER,
                 leeway=LEEWAY_S,
                 # When it was issued decides nothing: a node whose clock is behind must take the tokens of the others.
-                options={"require": ["exp", "iat", "aud", "sub", "dev"], "verify_iat": False},
+                options={"require": ["exp", "iat", "aud", "sub", "dev"], "verify_iat": False, "verify_exp": verify_exp},
             )
             identity = Identity(UserId(int(claims["sub"])), DeviceId(int(claims["dev"])), float(claims["exp"]))
         except jwt.ExpiredSignatureError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from app.domain.ids import DeviceId, UserId
 from app.domain.people import DeviceType
@@ -52,7 +53,19 @@ def add_refresh_token(conn: Connection, token: str, device: DeviceId, family: st
 
 def use_refresh_token(conn: Connection, token: str) -> tuple[str, DeviceId, UserId] | None:
     """Burn a fresh token and return (family, device, user); None when it is not usable."""
-    rows = _rows(conn, "use_refresh_token", hash=_hash(token))
+    return _token_owner(_rows(conn, "use_refresh_token", hash=_hash(token)))
+
+
+def use_refresh_token_again(conn: Connection, token: str, grace_s: int) -> tuple[str, DeviceId, UserId] | None:
+    """As `use_refresh_token`, for a token used in the last `grace_s` seconds whose successor nobody used.
+
+    That successor is withdrawn: a family has one unused token at most.
+    """
+    owner = _token_owner(_rows(conn, "lock_lately_used_token", hash=_hash(token), grace_s=grace_s))
+    return owner if owner and _rows(conn, "withdraw_unused_successor", hash=_hash(token)) else None
+
+
+def _token_owner(rows: list[tuple[Any, ...]]) -> tuple[str, DeviceId, UserId] | None:
     return (rows[0][0], DeviceId(rows[0][1]), UserId(rows[0][2])) if rows else None
 
 

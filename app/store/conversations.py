@@ -14,7 +14,9 @@ _rows = Queries("conversations").rows
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A conversation as its list shows it; `head` is the highest seq, `read` the reader's marker."""
+    """A conversation as its list shows it; `head` is the highest seq, `read` the reader's marker, `users` the ids of
+    `members`, and `reads` how far each of them has read (0: nothing), and `avatars` names of their pictures.
+    """
 
     id: ConversationId
     title: str | None
@@ -22,6 +24,9 @@ class Summary:
     from_seq: int
     read: int
     members: list[str]
+    users: list[UserId]
+    reads: list[int]
+    avatars: list[str | None]
 
 
 def create(conn: Connection, title: str | None, head: int) -> ConversationId:
@@ -37,6 +42,11 @@ def add_members(conn: Connection, conv: ConversationId, users: Sequence[UserId],
 def lock_as_member(conn: Connection, conv: ConversationId, user: UserId) -> bool:
     """Hold the conversation until the transaction ends; False when `user` is no member."""
     _rows(conn, "lock", conv=conv)
+    return is_member(conn, conv, user)
+
+
+def is_member(conn: Connection, conv: ConversationId, user: UserId) -> bool:
+    """Whether `user` is in it now."""
     return bool(_rows(conn, "is_member", conv=conv, user=user))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.domain.ids import DeviceId, UserId
+from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.log import Membership
+from app.domain.people import DeviceEventKind, DeviceType
 from app.store.db import Connection
 from app.store.queries import Queries
 
@@ -28,11 +29,29 @@ class Newcomer:
 
 @dataclass(slots=True)
 class Admission:
-    """What became of one newcomer. `fence`: of two connections of one device, the higher number stays."""
+    """What became of one newcomer. `fence`: of two connections of one device, the higher number stays.
+
+    `inbox_head` is the number of the last item ever sent to it; `waited_for`: items wait for it, or it has keys whose
+    number it must hear. `position` is where the log was.
+    """
 
     outcome: Outcome
     fence: int
     memberships: list[Membership]
+    inbox_head: int = 0
+    waited_for: bool = False
+    position: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as its owner sees it; times in Unix seconds."""
+
+    id: DeviceId
+    type: DeviceType
+    name: str
+    created_at: float
+    last_seen_at: float
 
 
 def sign_in(conn: Connection, newcomers: Sequence[Newcomer]) -> dict[DeviceId, Admission]:
@@ -46,10 +65,10 @@ def sign_in(conn: Connection, newcomers: Sequence[Newcomer]) -> dict[DeviceId, A
         burn_until=[n.burn_until for n in newcomers],
     )
     admitted: dict[DeviceId, Admission] = {}
-    for device, outcome, fence, conv, from_seq, to_seq, cursor, head in rows:
+    for device, outcome, fence, inbox_head, waited_for, position, conv, from_seq, to_seq, cursor, head in rows:
         admission = admitted.get(device)
         if admission is None:
-            admission = admitted[device] = Admission(outcome, fence, [])
+            admission = admitted[device] = Admission(outcome, fence, [], inbox_head, waited_for, position)
         if conv is not None:
             admission.memberships.append(Membership(conv, from_seq, to_seq, cursor, head))
     return admitted
@@ -58,6 +77,33 @@ def sign_in(conn: Connection, newcomers: Sequence[Newcomer]) -> dict[DeviceId, A
 def revoke(conn: Connection, device: DeviceId, user: UserId) -> bool:
     """Revoke a device of `user`; False when there is none, or it was revoked before."""
     return bool(_rows(conn, "revoke", device=device, user=user))
+
+
+def note_event(conn: Connection, devices: Sequence[DeviceId], kind: DeviceEventKind) -> None:
+    """Tell every node, through the log, what became of these devices."""
+    _rows(conn, "note_event", devices=list(devices), kind=int(kind))
+
+
+def of_user(conn: Connection, user: UserId) -> list[Device]:
+    """The devices of `user` that are not revoked, the oldest first."""
+    return [Device(*row) for row in _rows(conn, "list", user=user)]
+
+
+def of_members(conn: Connection, conv: ConversationId, most: int) -> list[tuple[UserId, DeviceId, float]]:
+    """Everybody's devices in a conversation of at most `most` people, and when they were last seen (Unix seconds)."""
+    return [
+        (UserId(user), DeviceId(device), seen) for user, device, seen in _rows(conn, "of_members", conv=conv, most=most)
+    ]
+
+
+def rename(conn: Connection, device: DeviceId, user: UserId, name: str) -> bool:
+    """Give a device of `user` another name; False when there is none, or it was revoked."""
+    return bool(_rows(conn, "rename", device=device, user=user, name=name))
+
+
+def saw(conn: Connection, seen: Mapping[DeviceId, float]) -> None:
+    """These devices were connected at that time (Unix seconds)."""
+    _rows(conn, "saw", devices=list(seen), at=list(seen.values()))
 
 
 def forget_events(conn: Connection) -> None:

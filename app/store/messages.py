@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.domain.ids import ConversationId, DeviceId, UserId
+from app.domain.inbox import Posted
+from app.domain.links import State
 from app.domain.log import Entry, Kind, Membership
 from app.domain.people import DeviceEvent, DeviceEventKind
 from app.store.db import Connection
@@ -74,12 +76,34 @@ def position(conn: Connection) -> str:
     return start
 
 
+@dataclass(frozen=True, slots=True)
+class ListChange:
+    """The devices or keys of a person changed at `ts` (Unix seconds), who is in `convs`."""
+
+    ts: float
+    convs: list[ConversationId]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkNews:
+    """A link of `device` is in a new state; `details` is JSON: name, type, key, nonce, comparison of the new device."""
+
+    id: int
+    device: DeviceId
+    state: State
+    new_device: DeviceId | None
+    details: str
+    ts: float
+
+
 @dataclass(slots=True)
 class News:
     """What was committed at or past a position, and the position to go on from.
 
     `fresh`: (conversation, lowest and highest fresh seq). `joined`: (conversation, seq, user). `reads`:
-    (conversation, user, seq, when the server received it in Unix seconds). `epoch` names the database.
+    (conversation, user, seq, when the server received it in Unix seconds). `epoch` names the database. `inboxes`: the
+    last item of a device. `lists`, by person and commit: whose devices
+    or keys changed. `links`: of which the state changed.
     """
 
     position: str = ""
@@ -88,12 +112,15 @@ class News:
     joined: list[tuple[ConversationId, int, UserId]] = field(default_factory=list)
     reads: list[tuple[ConversationId, UserId, int, float]] = field(default_factory=list)
     devices: list[DeviceEvent] = field(default_factory=list)
+    inboxes: list[Posted] = field(default_factory=list)
+    lists: dict[tuple[UserId, str], ListChange] = field(default_factory=dict)
+    links: list[LinkNews] = field(default_factory=list)
 
 
 def poll(conn: Connection, start: str) -> News:
     """What is visible at or past `start`."""
     news = News()
-    for what, key, number, user, kind, ts, xmin, name in _rows(conn, "poll", position=start):
+    for what, key, number, user, kind, ts, text, more in _rows(conn, "poll", position=start):
         if what == "fresh":
             news.fresh.append((key, user, number))
         elif what == "joined":
@@ -103,8 +130,16 @@ def poll(conn: Connection, start: str) -> News:
         elif what == "device":
             if kind in _DEVICE_EVENTS:  # a later version may write others while this one still runs
                 news.devices.append(DeviceEvent(number, key, user, DeviceEventKind(kind), ts))
+        elif what == "inbox":
+            news.inboxes.append(Posted(key, number))
+        elif what == "list":
+            change = news.lists.setdefault((user, text), ListChange(ts, []))
+            if key is not None:
+                change.convs.append(key)
+        elif what == "link":
+            news.links.append(LinkNews(key, user, text, number, more, ts))
         else:
-            news.position, news.epoch = xmin, name
+            news.position, news.epoch = text, more
     return news
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import requests
 
 from monitoring.client.api import Api
-from monitoring.client.socket import Event, Socket
+from monitoring.client.events import Event
+from monitoring.client.socket import Socket
 
 POST_TIMEOUT_S = 1.0
 DRILL_EVERY_S = 2.0

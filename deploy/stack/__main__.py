@@ -45,6 +45,7 @@ def _run(where: settings.Settings) -> int:
     secrets = prepare.make_secrets(where)
     demo = prepare.write_demo_accounts(where, secrets["demo-password"])
     prepare.write_monitoring_yaml(where)
+    prepare.write_oncall_yaml(where)
     surroundings.write_nginx(where)
     for line in surroundings.missing(where):
         print(line, file=sys.stderr)
@@ -52,6 +53,7 @@ def _run(where: settings.Settings) -> int:
     try:
         database_url = where.database_url or server.get_uri()
         _migrate(database_url, secrets)
+        prepare.write_ledger_url(where, database_url)
         _generate(where)
         return _supervise(where, processes.every(where, secrets, database_url, demo))
     finally:
@@ -117,7 +119,7 @@ def table(where: settings.Settings) -> str:
     """What runs where, and how to log in."""
     ports, secrets = where.ports, where.secrets
     rows = [
-        ("messenger", where.app_url, "health: /health, /health/ready; WebSocket: /ws, /calls"),
+        ("messenger", where.app_url, "open it in a browser; health: /health, /health/ready; WebSocket: /ws, /calls"),
         ("by nginx", where.proxy_url, "the same, as people come in"),
         ("its metrics", f"http://127.0.0.1:{ports.metrics_port}/metrics", ""),
         ("prometheus", f"http://127.0.0.1:{ports.prometheus_port}", "targets: /targets, alerts: /alerts"),

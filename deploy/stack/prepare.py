@@ -48,9 +48,35 @@ def write_demo_accounts(settings: Settings, password: str) -> Path:
     return path
 
 
+def write_ledger_url(settings: Settings, database_url: str) -> None:
+    """A file that tells the prober where its ledger goes: the messenger's own database, in tables of its own."""
+    path = settings.secrets / "ledger-url"
+    path.write_text(database_url)
+    path.chmod(0o600)
+
+
 def write_monitoring_yaml(settings: Settings) -> None:
     """The configuration that this stack's rules, alerts and boards are generated from."""
     settings.monitoring_yaml.write_text(yaml.safe_dump(monitoring_config(settings), sort_keys=False))
+
+
+def write_oncall_yaml(settings: Settings) -> None:
+    """Who is called in this stack: the demo people, in the messenger."""
+    ports = settings.ports
+    told = {
+        "people": {name: {"messenger": name} for name in DEMO_PEOPLE},
+        "rotations": {"primary": {"people": list(DEMO_PEOPLE), "zone": "UTC", "since": "2026-01-05"}},
+        "escalation": {
+            "page": [{"tell": ["primary"], "by": ["messenger"]}],
+            "ticket": [{"tell": ["primary"], "by": ["messenger"]}],
+        },
+        "ways": {"messenger": {"messenger": {"url": settings.app_url, "state": "oncall-bot"}}},
+        "watchdog": {"within": "3m"},
+        "prometheus": {"url": f"http://127.0.0.1:{ports.prometheus_port}"},
+        "alertmanager": {"url": f"http://127.0.0.1:{ports.alertmanager_port}"},
+        "page_url": f"http://127.0.0.1:{ports.oncall_port}",
+    }
+    settings.oncall_yaml.write_text(yaml.safe_dump(told, sort_keys=False))
 
 
 def monitoring_config(settings: Settings) -> dict[str, Any]:

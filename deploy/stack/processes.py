@@ -48,16 +48,19 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
         "HOST": LOOPBACK,
         "PORT": str(ports.port),
         "METRICS_PORT": str(ports.metrics_port),
+        "MEDIA_DIR": str(settings.folder / "media"),
         "NODE_ID": "node1",
     }
     ready = f"{settings.app_url}/health/ready"
     probe = [python, "-m", "monitoring", "probe", "--url", settings.app_url,
              "--state", str(settings.secrets / "probe.json"), "--interval", str(settings.probe_interval_s),
-             "--metrics-port", str(ports.probe_metrics_port)]  # fmt: skip
+             "--metrics-port", str(ports.probe_metrics_port), "--journal", str(settings.folder / "canaries"),
+             "--ledger", str(settings.secrets / "ledger-url")]  # fmt: skip
     oncall = [python, "-m", "monitoring", "oncall", "--port", str(ports.oncall_port),
               "--database", str(settings.folder / "oncall.db"),
               "--token-file", str(settings.secrets / "webhook-token"),
               "--password-file", str(settings.secrets / "oncall-password"),
+              "--settings", str(settings.oncall_yaml),
               "--deployments", str(settings.folder / "deployments.jsonl")]  # fmt: skip
     preview = [python, "-m", "monitoring", "preview", "--port", str(ports.preview_port),
                "--config", str(settings.monitoring_yaml), "--env", ENVIRONMENT]  # fmt: skip

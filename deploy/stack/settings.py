@@ -67,6 +67,11 @@ class Settings:
         return self.folder / "monitoring.yaml"
 
     @property
+    def oncall_yaml(self) -> Path:
+        """Who is called for what."""
+        return self.folder / "oncall.yaml"
+
+    @property
     def proxy_url(self) -> str:
         """The messenger by way of nginx; the messenger itself where there is none."""
         return f"http://127.0.0.1:{self.ports.proxy_port}" if find("nginx") else self.app_url

@@ -128,7 +128,8 @@ http {{
   upstream messenger {{ server {LOOPBACK}:{ports.port}; keepalive 16; }}
   server {{
     listen {LOOPBACK}:{ports.proxy_port};
-    client_max_body_size 1m;
+    client_max_body_size 9m;
+    proxy_request_buffering off;
     location / {{
       proxy_pass http://messenger;
       proxy_http_version 1.1;

@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 
 from monitoring.client.api import Api, ApiError
+from monitoring.client.events import Event
 from monitoring.client.person import Person
-from monitoring.client.socket import Event
 
 PHRASES = (
     "Morning!",
@@ -127,10 +127,10 @@ def main() -> None:
             stop.wait(RETRY_S)
     repeated = time.monotonic()
     while not stop.wait(random.expovariate(per_s)):
-        traffic.say_something()
-        if time.monotonic() - repeated > RETRY_S:
+        if time.monotonic() - repeated > RETRY_S:  # before the next is said, which has had no time for its ack
             repeated = time.monotonic()
             traffic.repeat()
+        traffic.say_something()
     traffic.stop()
 
 

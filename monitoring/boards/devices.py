@@ -29,6 +29,7 @@ def board(slos: Sequence[Slo]) -> Board:
             Row(8, (_closes(), _hellos()), (12, 12)),
             Row(8, (_read(slo), _catch_up()), (12, 12), title="One person, many devices"),
             Row(7, (_device_events(), _retransmits()), (12, 12)),
+            Row(7, (_keys(), _links(), _revocation()), (8, 8, 8), title="Keys and links"),
         ),
     )
 
@@ -186,4 +187,39 @@ def _retransmits() -> Panel:
         "ops",
         Query(signals.RETRANSMITS.rate(NODES), "repeated"),
         books=("requests",),
+    )
+
+
+def _keys() -> Panel:
+    return lines(
+        "devices/keys",
+        "Keys claimed",
+        "Each begins an encrypted session with a device. Fallback keys are handed out when a device has no one-time "
+        "key left: some are normal, many are devices that do not upload or somebody who uses keys up. none: a device "
+        "without any.",
+        "ops",
+        Query(signals.KEYS_CLAIMED.rate(NODES, ("key",)), "{{key}}"),
+        books=("one-time-keys",),
+    )
+
+
+def _links() -> Panel:
+    return lines(
+        "devices/links",
+        "Steps of linking",
+        "offered, claimed, confirmed and completed should follow each other. Many that are wrong are somebody who "
+        "guesses codes.",
+        "ops",
+        Query(signals.LINKS.rate(NODES, ("step",)), "{{step}}"),
+    )
+
+
+def _revocation() -> Panel:
+    return lines(
+        "devices/revocation",
+        "From revoking to closed",
+        "How long a revoked device stays connected: a read of the log, every 200 ms, on whichever node it is. Zero "
+        "when none was revoked.",
+        "s",
+        Query(signals.REVOCATION.quantile_or_zero(P95, NODES), "p95"),
     )

@@ -67,13 +67,42 @@ class Api:
         return conv
 
     def conversations(self, account: Account) -> list[dict[str, Any]]:
-        """What `account` is in: dicts with id, title, head, from_seq, read, members. Raises ApiError."""
+        """What `account` is in: dicts with id, title, head, from_seq, read, members, users. Raises ApiError."""
         rows: list[dict[str, Any]] = self.call("GET", "/api/conversations", token=account.access_token)["conversations"]
         return rows
 
     def heads(self, account: Account) -> dict[int, int]:
         """The last seq of each conversation: cursors for a device that does not want what was before it."""
         return {row["id"]: row["head"] for row in self.conversations(account)}
+
+    def devices(self, account: Account) -> list[dict[str, Any]]:
+        """The person's devices: dicts with id, type, name, created_at, last_seen_at, connected, current."""
+        rows: list[dict[str, Any]] = self.call("GET", "/api/devices", token=account.access_token)["devices"]
+        return rows
+
+    def revoke(self, account: Account, device: int) -> None:
+        """Sign a device of the person out for good. Raises ApiError."""
+        self.call("DELETE", f"/api/devices/{device}", token=account.access_token)
+
+    def offer_link(self, account: Account) -> dict[str, Any]:
+        """Let a new device in: link, payload, code, qr_svg, expires_at, expires_in. Raises ApiError."""
+        offer: dict[str, Any] = self.call("POST", "/api/links", token=account.access_token)
+        return offer
+
+    def claim_link(self, offered: str, device_type: str, device_name: str, key: str = "") -> dict[str, Any]:
+        """Ask to be let in, by a payload or a code: link, claim_token, nonce, comparison. Raises ApiError."""
+        by = "payload" if offered.startswith("messenger-link:") else "code"
+        form = {by: offered, "device": {"type": device_type, "name": device_name}, "key": key}
+        claim: dict[str, Any] = self.call("POST", "/api/links/claim", form)
+        return claim
+
+    def confirm_link(self, account: Account, link: int, accept: bool = True) -> None:
+        """Let the new device in, or not. Raises ApiError."""
+        self.call("POST", f"/api/links/{link}/confirm", {"accept": accept}, account.access_token)
+
+    def collect_link(self, name: str, claim_token: str) -> Account:
+        """Be signed in as a device of `name`, after the other device has confirmed. Raises ApiError."""
+        return _account(name, self.call("POST", "/api/links/collect", {"claim_token": claim_token}))
 
     def call(self, method: str, path: str, form: Any = None, token: str | None = None) -> Any:
         """One request; its decoded answer. Raises ApiError."""
@@ -90,8 +119,11 @@ class Api:
 
     def _sign(self, path: str, name: str, password: str, device_type: str, device_name: str) -> Account:
         form = {"name": name, "password": password, "device": {"type": device_type, "name": device_name}}
-        tokens = self.call("POST", path, form)
-        return Account(name, tokens["user"], tokens["device"], tokens["access_token"], tokens["refresh_token"])
+        return _account(name, self.call("POST", path, form))
+
+
+def _account(name: str, tokens: dict[str, Any]) -> Account:
+    return Account(name, tokens["user"], tokens["device"], tokens["access_token"], tokens["refresh_token"])
 
 
 def _error_of(response: requests.Response) -> tuple[str, str]:

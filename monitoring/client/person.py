@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
 
 from monitoring.client.api import Account, Api, ApiError
-from monitoring.client.socket import ConnectionFailed, Event, Socket
+from monitoring.client.events import Event
+from monitoring.client.session import Session, State
+from monitoring.client.socket import ConnectionFailed, Socket
 
-BACKOFF_FIRST_S = 0.5
-BACKOFF_MAX_S = 10.0
-DISPLACED = 4409
+LOST = 1006
+"""The code of a connection that nobody closed (RFC 6455, section 7.4.1)."""
 
 
 class Person:
@@ -28,6 +28,7 @@ class Person:
         self._password = password
         self._on_event = on_event
         self._socket: Socket | None = None
+        self._session = Session()
         self._account: Account | None = None
         self._stopping = threading.Event()
         self.connected = threading.Event()
@@ -66,33 +67,31 @@ class Person:
         self._socket.command({"type": "read", "conv": conv, "seq": seq})
 
     def _stay(self) -> None:
-        backoff_s = BACKOFF_FIRST_S
         while not self._stopping.is_set():
-            began = time.monotonic()
             try:
-                self._connect_and_wait()
+                code = self._connect_and_wait()
             except (ApiError, ConnectionFailed):
                 self._freshen()
+                code = LOST
             self.connected.clear()
-            backoff_s = (
-                BACKOFF_FIRST_S if time.monotonic() - began > BACKOFF_MAX_S else min(backoff_s * 2, BACKOFF_MAX_S)
-            )
-            # Full jitter: after an outage clients must not come back in step.
-            self._stopping.wait(random.uniform(0, backoff_s))  # noqa: S311  not a secret
+            for effect in self._session.closed(code, random.random()):  # noqa: S311  not a secret
+                if "wait_ms" in effect:
+                    self._stopping.wait(effect["wait_ms"] / 1000)
+                elif "refresh" in effect:
+                    self._freshen()
+            if self._session.state in (State.DISPLACED, State.REVOKED):
+                self._stopping.set()
 
-    def _connect_and_wait(self) -> None:
-        known = self._socket
+    def _connect_and_wait(self) -> int:
+        """The code the connection ended with. Raises ApiError or ConnectionFailed."""
         account = self.account()
-        # A new device of an old person does not replay what was said before it.
-        cursors = known.cursors if known else self.api.heads(account)
-        epoch = known.welcome["epoch"] if known else None
-        self._socket = Socket(self.api.ws_url, account.access_token, self._on_event, cursors, epoch)
+        if self._session.epoch is None:
+            # A new device of an old person does not replay what was said before it.
+            self._session = Session(self.api.heads(account))
+        self._socket = Socket(self.api.ws_url, account.access_token, self._on_event, self._session)
         self.connected.set()
         self._socket.closed.wait()
-        if self._socket.close_code == DISPLACED:
-            self._stopping.set()
-        else:
-            self._freshen()
+        return self._socket.close_code or LOST
 
     def _freshen(self) -> None:
         """New tokens for the next attempt; without them, a new sign-in."""

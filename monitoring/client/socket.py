@@ -1,7 +1,7 @@
 """One WebSocket session: hello, send, receive, acknowledge.
 
-A reader thread turns frames into events for the owner's callback. The client keeps its cursors as
-the protocol asks: it advances over contiguous seqs only, and acknowledges at most once a second.
+A reader thread turns frames into events for the owner's callback; what to believe and what to answer is decided by
+`session`. What the owner has taken is acknowledged at most once a second.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import websocket
+
+from monitoring.client.events import Event, is_item
+from monitoring.client.session import Effect, Session
 
 DELIVERED_EVERY_S = 1.0
 CONNECT_TIMEOUT_S = 10.0
 GOODBYE_S = 2.0
-
-Event = dict[str, Any]
 
 
 class ConnectionFailed(Exception):
@@ -35,26 +35,37 @@ class Socket:
         ws_url: str,
         access_token: str,
         on_event: Callable[[Event], None],
-        cursors: dict[int, int] | None = None,
-        epoch: str | None = None,
+        session: Session | None = None,
+        *,
+        on_frame: Callable[[Event], None] = lambda _: None,
     ) -> None:
-        """Connect, say hello and wait for `welcome`; raises ConnectionFailed."""
+        """Connect, say hello and wait for `welcome`; raises ConnectionFailed.
+
+        `session` is where the device goes on from. `on_event` gets each row and item once, and has kept it when it
+        returns; `on_frame` gets everything as it comes.
+        """
+        self.session = session or Session()
         self._on_event = on_event
-        self.cursors = dict(cursors or {})
+        self._on_frame = on_frame
         self.close_code: int | None = None
-        self._unreported = threading.Event()
         self._send_lock = threading.Lock()
-        hello = {"type": "hello", "token": access_token, "cursors": self.cursors} | ({"epoch": epoch} if epoch else {})
+        self._session_lock = threading.Lock()
+        self.session.connect(access_token)
         try:
             self._ws = websocket.create_connection(ws_url, timeout=CONNECT_TIMEOUT_S)
-            self._ws.send(json.dumps(hello))
+            self._do(self.session.opened(_now_ms()))
             self.welcome = self._expect_welcome()
             self._ws.settimeout(None)
         except (OSError, websocket.WebSocketException, ValueError) as error:
             raise ConnectionFailed(f"{type(error).__name__}: {error}") from error
         self.closed = threading.Event()
         threading.Thread(target=self._read, name="messenger reader", daemon=True).start()
-        threading.Thread(target=self._report, name="messenger delivered", daemon=True).start()
+        threading.Thread(target=self._watch, name="messenger delivered", daemon=True).start()
+
+    @property
+    def cursors(self) -> dict[int, int]:
+        """The highest seq that was taken, by conversation."""
+        return self.session.cursors
 
     def send_message(self, conv: int, body: str, message_id: str | None = None) -> str:
         """Send a message and return its client id; raises OSError when the connection is gone."""
@@ -90,6 +101,7 @@ class Socket:
         event: Event = json.loads(self._ws.recv())
         if event.get("type") != "welcome":
             raise ConnectionFailed(f"{event.get('code')}: {event.get('detail')}")
+        self._do(self.session.heard(event, _now_ms()))
         return event
 
     def _read(self) -> None:
@@ -100,38 +112,67 @@ class Socket:
                     self.close_code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
                     return
                 event = json.loads(data)
-                self._apply(event)
-                self._on_event(event)
+                self._on_frame(event)
+                with self._session_lock:
+                    effects = self.session.heard(event, _now_ms())
+                self._do(effects)
         except (OSError, websocket.WebSocketException):
             self.close_code = self.close_code or 1006
         finally:
             self._hang_up()
             self.closed.set()
 
-    def _apply(self, event: Event) -> None:
-        """Advance the cursor over the next row of a log; a repeated row changes nothing."""
-        if event["type"] == "resync":
-            self.cursors.clear()
-        elif event["type"] == "member" and event["event"] == "joined" and event["user"] == self.welcome["user"]:
-            # What lies between leaving and coming back is not for this device.
-            self.cursors[event["conv"]] = max(event["seq"], self.cursors.get(event["conv"], 0))
-            self._unreported.set()
-        elif "seq" in event and event["type"] in ("message", "member"):
-            conv, seq = event["conv"], event["seq"]
-            if seq == self.cursors.get(conv, seq - 1) + 1:
-                self.cursors[conv] = seq
-                self._unreported.set()
+    def _do(self, effects: list[Effect]) -> None:
+        """Raises OSError when the connection is gone."""
+        for effect in effects:
+            if "send" in effect:
+                self.command(effect["send"])
+            elif "hang_up" in effect:
+                self._hang_up()
+            elif "deliver" in effect:
+                self._deliver(effect["deliver"])
 
-    def _report(self) -> None:
-        while not self.closed.is_set():
-            self._unreported.wait(timeout=DELIVERED_EVERY_S)
-            time.sleep(DELIVERED_EVERY_S)
+    def _deliver(self, event: Event) -> None:
+        if event["type"] != "welcome":  # it has been waited for
+            self._on_event(event)
+        if "seq" in event and (is_item(event) or event["type"] in ("message", "member")):
+            with self._session_lock:
+                self.session.stored(None if is_item(event) else event["conv"], event["seq"])
+
+    def _watch(self) -> None:
+        while not self.closed.wait(timeout=DELIVERED_EVERY_S):
+            with self._session_lock:
+                silence = self.session.tick(_now_ms())
+            with suppress(OSError):
+                self._do(silence)
             self._tell_delivered()
 
     def _tell_delivered(self) -> None:
-        if self._unreported.is_set():
-            self._unreported.clear()
-            try:
-                self.command({"type": "delivered", "cursors": self.cursors})
-            except OSError:
-                self._unreported.set()
+        with self._session_lock:
+            effects = self.session.report()
+        with suppress(OSError):  # what is not acknowledged comes again
+            self._do(effects)
+
+
+def _now_ms() -> float:
+    return time.monotonic() * 1000
+
+
+def wait_for_link(ws_url: str, claim_token: str, timeout_s: float) -> str:
+    """What becomes of a claimed link: `confirmed` or `refused`. Raises ConnectionFailed, also when time is over."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        ws = websocket.create_connection(ws_url, timeout=CONNECT_TIMEOUT_S)
+        try:
+            ws.send(json.dumps({"type": "link", "token": claim_token}))
+            while True:
+                ws.settimeout(max(0.1, deadline - time.monotonic()))
+                event: Event = json.loads(ws.recv())
+                if event["type"] == "error":
+                    raise ConnectionFailed(f"{event['code']}: {event['detail']}")
+                if event["event"] != "waiting":
+                    return str(event["event"])
+        finally:
+            ws.shutdown()  # type: ignore[no-untyped-call]
+    except (OSError, websocket.WebSocketException, ValueError) as error:
+        raise ConnectionFailed(f"{type(error).__name__}: {error}") from error

@@ -13,6 +13,8 @@ import json
 import os
 import struct
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 
 import msgspec
 
@@ -114,9 +116,37 @@ class Device(_Event, tag="device"):
     """Not looked at: a connection that ends with its device is told by the close code."""
 
 
-NotLookedAt = Receipt | ReadMark | Broadcast | Typing | Device
+class DeviceLists(_Event, tag="device_lists"):
+    """Not looked at: devices of the load have no keys."""
+
+
+class Keys(_Event, tag="keys"):
+    """Not looked at, like lists of devices."""
+
+
+class ToDevice(_Event, tag="to_device"):
+    """Not looked at, like lists of devices."""
+
+
+class Link(_Event, tag="link"):
+    """Not looked at."""
+
+
+class CallAck(_Event, tag="call.ack"):
+    """Not looked at."""
+
+
+class Call(_Event):
+    """Not looked at; one class a verb."""
+
+
+_VERBS = ("invite", "candidates", "answer", "select_answer", "reject", "hangup", "negotiate")
+CALLS = {verb: msgspec.defstruct(f"Call_{verb}", [], bases=(Call,), tag=f"call.{verb}") for verb in _VERBS}
+NotLookedAt = Receipt | ReadMark | Broadcast | Typing | Device | DeviceLists | Keys | ToDevice | Link | CallAck | Call
 Event = Welcome | Ack | Message | Member | Synced | Resync | Drain | Error | NotLookedAt
-_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_ALL = reduce(or_, CALLS.values(), Welcome | Ack | Message | Member | Synced | Resync | Drain | Error)
+_QUIET = Receipt | ReadMark | Broadcast | Typing | Device | DeviceLists | Keys | ToDevice | Link | CallAck
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(_ALL | _QUIET)
 
 
 def event(payload: bytes) -> Event:

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from monitoring.oncall.webhook import Alert, Notification
 
 RESULTS = ("stored", "unauthenticated", "invalid", "store_failed")
+MESSAGES = ("taken", "failed")
 SEVERITIES = ("page", "ticket", "other")
 PIPELINE_SLO_S = 60.0
 """An alert must be here so soon after it began to fire; a bucket bound lies exactly here."""
@@ -28,6 +29,10 @@ CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "oncall_notifications_total": ("counter", {"result": RESULTS}),
     "oncall_alert_delay_seconds": ("histogram", {"severity": SEVERITIES}),
     "oncall_alerts_firing": ("gauge", {}),
+    "oncall_incidents_open": ("gauge", {}),
+    "oncall_notifications_unsent": ("gauge", {}),
+    "oncall_messages_total": ("counter", {"result": MESSAGES}),
+    "oncall_heartbeats_total": ("counter", {"result": MESSAGES}),
     "oncall_watchdog_timestamp_seconds": ("gauge", {}),
 }
 """Name → (kind, label values): what rules and boards may rely on."""
@@ -36,8 +41,11 @@ CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 class OncallMetrics:
     """The live numbers of one receiver."""
 
-    def __init__(self, firing: Callable[[], float]) -> None:
-        """`firing`: how many alerts fire by their last word, asked at each scrape."""
+    def __init__(
+        self, firing: Callable[[], float], incidents: Callable[[], float], unsent: Callable[[], float]
+    ) -> None:
+        """Asked at each scrape: how many alerts fire by their last word, how many incidents are open, and how many
+        notifications wait to be sent."""
         self.registry = CollectorRegistry()
         self._received = Counter("oncall_notifications", "Webhook calls by result.", ["result"], registry=self.registry)
         self._delay = Histogram(
@@ -48,6 +56,20 @@ class OncallMetrics:
             registry=self.registry,
         )
         Gauge("oncall_alerts_firing", "Alerts whose last word was firing.", registry=self.registry).set_function(firing)
+        Gauge("oncall_incidents_open", "Incidents that nobody resolved.", registry=self.registry).set_function(
+            incidents
+        )
+        Gauge(
+            "oncall_notifications_unsent",
+            "Notifications that wait to be sent, or to be tried again.",
+            registry=self.registry,
+        ).set_function(unsent)
+        self._messages = Counter(
+            "oncall_messages", "Messages to people, by whether they were taken.", ["result"], registry=self.registry
+        )
+        self._heartbeats = Counter(
+            "oncall_heartbeats", "Calls of the heartbeat address outside.", ["result"], registry=self.registry
+        )
         self._watchdog = Gauge(
             "oncall_watchdog_timestamp_seconds",
             "When the Watchdog was last heard (Unix time); NaN: not since the start.",
@@ -56,12 +78,23 @@ class OncallMetrics:
         self._watchdog.set(float("nan"))
         for result in RESULTS:
             self._received.labels(result)
+        for result in MESSAGES:
+            self._messages.labels(result)
+            self._heartbeats.labels(result)
         for severity in SEVERITIES:
             self._delay.labels(severity)
 
     def said(self, result: str) -> None:
         """A webhook call was answered."""
         self._received.labels(result).inc()
+
+    def message(self, taken: bool) -> None:
+        """A message to people was taken, or was not."""
+        self._messages.labels("taken" if taken else "failed").inc()
+
+    def heartbeat(self, taken: bool) -> None:
+        """The address outside answered, or did not."""
+        self._heartbeats.labels("taken" if taken else "failed").inc()
 
     def watchdog_heard(self, now: float) -> None:
         """Alertmanager said that Prometheus lives; `now` in Unix seconds."""

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+WATCHDOG = "Watchdog"
+
 
 class Alert(msgspec.Struct, rename="camel"):
     """One alert of a notification. Times as Alertmanager writes them (RFC 3339)."""
@@ -35,3 +37,8 @@ class Notification(msgspec.Struct, rename="camel"):
 def decode(body: bytes) -> Notification:
     """The notification in a request's body; raises msgspec.DecodeError that names the field."""
     return msgspec.json.decode(body, type=Notification)
+
+
+def is_watchdog(alert: Alert) -> bool:
+    """The alert that always fires, so that its absence is noticed."""
+    return alert.labels.get("alertname") == WATCHDOG

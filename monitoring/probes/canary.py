@@ -6,13 +6,16 @@ import json
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Literal
 
 from monitoring.client.api import Api, ApiError
+from monitoring.client.events import Event
 from monitoring.client.person import Person
-from monitoring.client.socket import Event
 from monitoring.probes.accounts import ProbeAccounts
-from monitoring.probes.ledger import End, Ledger
+from monitoring.probes.journal import ABANDONED, Entry, Journal
+from monitoring.probes.ledger import ODD, End, Ledger
 from monitoring.probes.metrics import ProbeMetrics
 
 TITLE = "canary"
@@ -21,8 +24,12 @@ TITLE = "canary"
 class CanaryProbe:
     """Sends with `run`, hears in the clients' threads; the ledger is guarded by one lock."""
 
-    def __init__(self, api: Api, accounts: ProbeAccounts, metrics: ProbeMetrics) -> None:
+    def __init__(
+        self, api: Api, accounts: ProbeAccounts, metrics: ProbeMetrics, journal: Journal | None = None
+    ) -> None:
+        """`journal`: where every canary and its end is written down."""
         self._metrics = metrics
+        self._journal = journal
         self._lock = threading.Lock()
         self._preparing = threading.Lock()
         self._ledger = Ledger()
@@ -40,6 +47,7 @@ class CanaryProbe:
             self._number += 1
             body = json.dumps({"canary": canary_id, "number": self._number})
             self._ledger.sent(canary_id, self._number, body, intended.timestamp())
+            self._write(Entry("sent", canary_id, intended.timestamp()))
         try:
             self._prepare()
             assert self._conv is not None  # noqa: S101  _prepare made it
@@ -92,7 +100,18 @@ class CanaryProbe:
                 for end in self._ledger.arrived(event["id"], event["body"], now):
                     self._count(end)
 
+    def abandon(self, canaries: Iterable[str]) -> None:
+        """What a prober that died left without an end."""
+        for canary_id in canaries:
+            self._write(Entry("end", canary_id, time.time(), ABANDONED))
+
+    def _write(self, entry: Entry) -> None:
+        if self._journal is not None:
+            self._journal.write(entry)
+
     def _count(self, end: End) -> None:
+        kind: Literal["odd", "end"] = "odd" if end.outcome in ODD else "end"
+        self._write(Entry(kind, end.canary_id, time.time(), end.outcome, end.latency_s))
         self._metrics.ended(end.outcome)
         if end.latency_s is not None:
             # Whoever sees a slow one on a board finds it in the database by its id.

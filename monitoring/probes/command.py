@@ -6,14 +6,17 @@ as skipped, never silently left out (coordinated omission).
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+import psycopg2
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -21,8 +24,10 @@ from prometheus_client import start_http_server
 
 from monitoring.client.api import Api
 from monitoring.probes.accounts import load_or_create
+from monitoring.probes.archive import upload
 from monitoring.probes.canary import CanaryProbe
 from monitoring.probes.connects import CertificateProbe, ConnectProbe
+from monitoring.probes.journal import Journal, unfinished
 from monitoring.probes.metrics import ProbeMetrics
 
 CONCURRENT_RUNS = 3
@@ -31,6 +36,9 @@ THREADS = 2 * CONCURRENT_RUNS + 2
 MISSED_AFTER_S = 2
 SETTLE_EVERY_S = 1
 CERTIFICATE_EVERY_S = 60
+UPLOAD_EVERY_S = 10
+
+log = logging.getLogger("probe")
 
 
 @click.command()
@@ -48,7 +56,29 @@ CERTIFICATE_EVERY_S = 60
 @click.option(
     "--metrics-port", default=9096, show_default=True, type=click.IntRange(1, 65535), help="Port of /metrics."
 )
-def probe(url: str, state: Path, interval: float, metrics_host: str, metrics_port: int) -> None:
+@click.option(
+    "--journal",
+    "journal_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder where every canary and its end is written down; this prober's alone.",
+)
+@click.option(
+    "--ledger",
+    "ledger_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that holds the URL of the PostgreSQL database that the journal is uploaded to.",
+)
+@click.option("--name", default="prober", show_default=True, help="What this prober is called in the ledger.")
+def probe(
+    url: str,
+    state: Path,
+    interval: float,
+    metrics_host: str,
+    metrics_port: int,
+    journal_folder: Path | None,
+    ledger_file: Path | None,
+    name: str,
+) -> None:
     """Send canary messages from one account to another, connect afresh beside that, and measure what becomes of it.
 
     Runs until SIGTERM. Each canary ends as delivered, late, lost or send_failed; duplicates,
@@ -58,12 +88,20 @@ def probe(url: str, state: Path, interval: float, metrics_host: str, metrics_por
     tls = url.startswith("https:")
     metrics = ProbeMetrics(tls=tls)
     api, accounts = Api(url), load_or_create(state)
-    canary = CanaryProbe(api, accounts, metrics)
+    if ledger_file and not journal_folder:
+        raise click.UsageError("--ledger uploads a journal; name its folder with --journal")
+    left = unfinished(journal_folder) if journal_folder else {}
+    journal = Journal(journal_folder) if journal_folder else None
+    canary = CanaryProbe(api, accounts, metrics, journal)
+    canary.abandon(left)
     connects = ConnectProbe(api, accounts.connector, accounts.password, metrics)
     start_http_server(metrics_port, metrics_host, metrics.registry)
     scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(THREADS)}, timezone=UTC)
     _schedule(scheduler, {"canary": canary.run, "connect": connects.run}, metrics, interval)
     scheduler.add_job(canary.settle, "interval", seconds=SETTLE_EVERY_S, id="settle", coalesce=True)
+    if ledger_file and journal_folder:
+        uploading = partial(_upload, ledger_file, name, journal_folder, metrics)
+        scheduler.add_job(uploading, "interval", seconds=UPLOAD_EVERY_S, coalesce=True, max_instances=1)
     if tls:
         certificate = CertificateProbe(url, metrics.certificate_expiry.set)
         now = datetime.now(UTC)
@@ -75,6 +113,19 @@ def probe(url: str, state: Path, interval: float, metrics_host: str, metrics_por
     stop.wait()
     scheduler.shutdown(wait=False)
     canary.stop()
+    if journal:
+        journal.close()
+
+
+def _upload(ledger_file: Path, name: str, folder: Path, metrics: ProbeMetrics) -> None:
+    """What cannot be uploaded stays in the journal, and goes with the next upload."""
+    try:
+        upload(ledger_file.read_text().strip(), name, folder)
+    except (OSError, psycopg2.Error) as error:
+        log.info("the ledger cannot be uploaded: %s", type(error).__name__)
+        metrics.uploaded(False)
+    else:
+        metrics.uploaded(True)
 
 
 def _schedule(

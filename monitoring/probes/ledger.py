@@ -15,6 +15,8 @@ LATE_AFTER_S = 0.25
 FINAL_AFTER_S = 30.0
 """The delivery SLO's threshold: a canary that has not arrived by then is lost."""
 REMEMBERED = 10_000
+ODD = ("duplicate", "reordered", "corrupted")
+"""What is counted beside a canary's end."""
 
 
 @dataclass(slots=True)
@@ -29,12 +31,11 @@ class _Canary:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a canary ended, or what else was wrong with it; latency only where it arrived first."""
+    """How a canary ended, or what else was wrong with it (ODD); latency only where it arrived first."""
 
     outcome: str
     latency_s: float | None = None
     canary_id: str = ""
-    """Whose latency it is."""
 
 
 class Ledger:
@@ -52,7 +53,7 @@ class Ledger:
         """It could not even be sent."""
         canary = self._canaries.pop(canary_id, None)
         if canary is not None and not canary.ended:
-            yield End("send_failed")
+            yield End("send_failed", None, canary_id)
 
     def acknowledged(self, canary_id: str) -> None:
         """The server promised to deliver it."""
@@ -65,13 +66,13 @@ class Ledger:
         if canary is None:
             return  # sent by an earlier run of this prober, or long settled
         if canary.arrived:
-            yield End("duplicate")
+            yield End("duplicate", None, canary_id)
             return
         canary.arrived = True
         if body != canary.body:
-            yield End("corrupted")
+            yield End("corrupted", None, canary_id)
         if canary.number < self._last_arrived:
-            yield End("reordered")
+            yield End("reordered", None, canary_id)
         self._last_arrived = max(self._last_arrived, canary.number)
         latency_s = now - canary.intended
         if not canary.ended and latency_s <= FINAL_AFTER_S:  # else it is lost, however late it comes
@@ -89,6 +90,6 @@ class Ledger:
                 break  # in the order they were sent
             if not canary.ended:
                 canary.ended = True
-                yield End("lost" if canary.acknowledged or canary.arrived else "send_failed")
+                yield End("lost" if canary.acknowledged or canary.arrived else "send_failed", None, canary_id)
             if len(self._canaries) > REMEMBERED:
                 del self._canaries[canary_id]

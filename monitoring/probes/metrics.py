@@ -9,6 +9,7 @@ CONNECT_OUTCOMES = ("ok", "failed")
 FAILURES = ("dns", "tcp", "tls", "upgrade", "auth", "timeout", "close")
 """Where a connect failed: the name, the connection, its encryption, the handshake (refused), the token or the sign-in
 (refused), the deadline, or an end before `welcome`."""
+UPLOADS = ("ok", "failed")
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
@@ -18,6 +19,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "messenger_probe_connect_failures_total": ("counter", {"reason": FAILURES}),
     "messenger_probe_certificate_expiry_timestamp_seconds": ("gauge", {}),
     "messenger_probe_skipped_total": ("counter", {}),
+    "messenger_probe_uploads_total": ("counter", {"result": UPLOADS}),
     "messenger_probe_heartbeat_timestamp_seconds": ("gauge", {}),
 }
 """Name → (kind, label values): what rules and boards may rely on."""
@@ -50,6 +52,9 @@ class ProbeMetrics:
         self.skipped = Counter(
             "messenger_probe_skipped", "Probe runs that could not start in time.", registry=self.registry
         )
+        self._uploads = Counter(
+            "messenger_probe_uploads", "Uploads of the ledger by result.", ["result"], registry=self.registry
+        )
         self.heartbeat = Gauge(
             "messenger_probe_heartbeat_timestamp_seconds",
             "When the prober last ran (Unix time).",
@@ -65,12 +70,18 @@ class ProbeMetrics:
             self._canaries.labels(outcome)
         for outcome in CONNECT_OUTCOMES:
             self._connects.labels(outcome)
+        for result in UPLOADS:
+            self._uploads.labels(result)
         for reason in FAILURES:
             self._connect_failures.labels(reason)
 
     def ended(self, outcome: str) -> None:
         """A canary has come to its end."""
         self._canaries.labels(outcome).inc()
+
+    def uploaded(self, ok: bool) -> None:
+        """The ledger was brought to the database, or could not be."""
+        self._uploads.labels("ok" if ok else "failed").inc()
 
     def connected(self) -> None:
         """A fresh connection was welcomed in time."""

@@ -41,6 +41,8 @@ _LOST_SHARE = Decimal("0.01")
 _SLOW_SHARE = Decimal("0.01")
 _SKEW_SHARE = Decimal("0.1")
 """Between machines of one room a frame takes about as long as their clocks differ, so some are always negative."""
+_SPARE_SHARE = Decimal("0.1")
+"""Devices that are away for long run out of keys; where that is more than one claim in ten, somebody takes them."""
 _STORM_SHARE = Decimal("0.5")
 _STORM_CONNECTS = 200
 """More than a probe makes in the window."""
@@ -114,6 +116,13 @@ def _slow_consumers(nodes: Scope, _probes: Scope) -> str:
     slow = signals.CLOSES.increase(nodes, _PER_NODE, {"code": "4008"})
     connected = signals.CONNECTIONS.sum(nodes, _PER_NODE)
     return f"{slow} > {_FEW}\nand\n{slow} > {plain(_SLOW_SHARE)} * {connected}"
+
+
+def _keys_exhausted(nodes: Scope, _probes: Scope) -> str:
+    # Over all nodes: claims of one device's keys are spread over them.
+    spare = signals.KEYS_CLAIMED.increase(nodes, ("job",), {"key": "fallback"})
+    claimed = signals.KEYS_CLAIMED.increase(nodes, ("job",))
+    return f"{spare} > {_FEW}\nand\n{spare} > {plain(_SPARE_SHARE)} * {claimed}"
 
 
 def _reconnect_storm(nodes: Scope, _probes: Scope) -> str:
@@ -209,6 +218,12 @@ MESSENGER = (
         "SlowConsumers", "ticket", "slow-consumers", _slow_consumers,
         "Many devices read too slowly",
         f"{_NODE} has closed {_COUNT} connections with 4008 because they took nothing for 10 s or let 1 MiB wait.",
+    ),
+    Direct(
+        "OneTimeKeysExhausted", "ticket", "one-time-keys", _keys_exhausted,
+        "Devices run out of one-time keys",
+        f"{_COUNT} sessions were begun with fallback keys within five minutes, more than one in ten: devices do not "
+        "upload new keys, or somebody uses them up.",
     ),
     Direct(
         "ReconnectStorm", "ticket", "reconnect-storm", _reconnect_storm,

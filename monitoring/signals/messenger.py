@@ -74,6 +74,17 @@ BUS_UNREADABLE = Counter(
     labels={"reason": ("batch", "version", "frame")},
 )
 REVOKED = Counter("messenger_sessions_revoked_total", "Connections closed because their device was revoked")
+KEYS_CLAIMED = Counter(
+    "messenger_keys_claimed_total",
+    "Keys that were asked for, by what was handed out",
+    labels={"key": ("one_time", "fallback", "none")},
+)
+LINKS = Counter(
+    "messenger_links_total",
+    "Steps of linking a new device",
+    labels={"step": ("offered", "claimed", "confirmed", "refused", "completed", "wrong", "expired")},
+)
+REVOCATION = Histogram("messenger_revocation_seconds", "From revoking a device to closing its connection", "s")
 DISPLACED = Counter("messenger_sessions_displaced_total", "Connections closed because their device connected anew")
 STARTED = Gauge("process_start_time_seconds", "When the process began, Unix time")
 REDIS_TIME = Histogram("messenger_redis_command_seconds", "One Redis publish", "s")

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.protocol import wire
@@ -109,12 +110,19 @@ def test_rows_of_the_log_are_told_from_other_events(scripts: Path) -> None:
         wire.TypingEvent(7, 1),
         wire.Device(2, "revoked"),
         wire.Synced(),
+        wire.DeviceLists([1], []),
+        wire.KeyCounts({}, []),
+        wire.ToDevice(1, 2, 3, "x", msgspec.Raw(b"{}")),
+        wire.LinkEvent(1, "claimed"),
+        wire.CallAck("a", 7, 1),
+        *(kind(seq=1, call="a", conv=7, user=1, device=2, version="1", age_ms=3) for kind in wire.CALL_EVENTS.values()),
         wire.Resync("e"),
         wire.Broadcast("b", 1.5, "x"),
         wire.Drain(100),
         wire.ErrorEvent("internal", "x"),
     ]
-    assert {type(event) for event in rows + others} == set(wire.ServerEvent.__subclasses__())
+    kinds = {*wire.ServerEvent.__subclasses__(), *wire.CallEvent.__subclasses__()} - {wire.CallEvent}
+    assert {type(event) for event in rows + others} == kinds
     told = answers(scripts, *(["isRow", said(event)] for event in rows + others))
     assert told == [True] * len(rows) + [False] * len(others)
 

@@ -14,10 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.metrics import CATALOGUE, FANOUT_SLO_S, PROCESS_METRICS, READ_SYNC_SLO_S
-from monitoring import config
-from monitoring.__main__ import DEFAULT_CONFIG
 from monitoring.boards.queries import panel_queries
-from monitoring.generate import plan
 from monitoring.oncall.metrics import CATALOGUE as ONCALL_CATALOGUE
 from monitoring.probes.metrics import CATALOGUE as PROBE_CATALOGUE
 from monitoring.promql import Use, uses
@@ -26,6 +23,7 @@ from monitoring.signals import host, nginx, postgres, redis
 from monitoring.signals import messenger as signals
 from monitoring.signals.kinds import Counter, Gauge, Histogram, Signal
 from monitoring.spec.reader import load
+from tests.support.production import CONFIG, PLAN
 from tests.support.repository import RUNBOOKS, SLOS
 
 OVER_COUNTERS = {"rate", "increase", "irate"}
@@ -61,8 +59,6 @@ def expand(name: str, kind: str, labels: dict[str, tuple[str, ...]], bounds: tup
     }
 
 
-CONFIG = config.load(DEFAULT_CONFIG, "production")
-PLAN = plan(CONFIG)
 JOBS = tuple(CONFIG.environment.jobs)
 
 MESSENGER = {

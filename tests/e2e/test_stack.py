@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import psycopg2
 import pytest
+import requests
 
 from deploy.stack.settings import Ports
 from monitoring.boards.queries import panel_queries
@@ -65,6 +67,20 @@ def test_two_people_talk(stack: Stack) -> None:
             at_bob.next("message", conv=conv, body=f"ping {n}")
             at_bob.send(conv, f"pong {n}")
         eventually(lambda: at_ann.bodies(conv) == at_bob.bodies(conv) and len(at_ann.bodies(conv)) == 20)
+
+
+def test_a_whole_chunk_of_an_attachment_passes_nginx(stack: Stack) -> None:
+    ann, bob = register(stack.api, "ann"), register(stack.api, "bob")
+    conv = stack.api.create_conversation(ann, [bob.name])
+    proxy, content = f"http://127.0.0.1:{stack.ports.proxy_port}", os.urandom(8 * 1024 * 1024)
+    bearer = {"Authorization": f"Bearer {ann.access_token}"}
+    form = {"conv": conv, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    begun = requests.post(f"{proxy}/api/media/uploads", json=form, headers=bearer, timeout=30).json()
+    put = f"{proxy}/api/media/uploads/{begun['upload']}?offset=0"
+    done = requests.put(put, data=content, headers=bearer, timeout=30)
+    assert done.status_code == 200, done.text
+    assert requests.get(proxy + done.json()["url"], timeout=30).content == content
+    assert list((stack.folder / "media" / "objects").rglob(done.json()["media"]))
 
 
 def test_the_table_says_how_to_log_in_and_the_token_works(stack: Stack) -> None:

@@ -50,6 +50,8 @@ COMMITTED = node("messenger_send_batch_rows_sum")
 BUS = node("messenger_bus_connected")
 SKEW = node("messenger_fanout_clock_skew_total")
 SLOW = node("messenger_ws_closes_total", code="4008")
+SPARE = node("messenger_keys_claimed_total", key="fallback")
+CLAIMED = node("messenger_keys_claimed_total", key="one_time")
 ACCEPTED = node("messenger_ws_connects_total", result="accepted")
 CONNECTIONS = node("ws_connections_active")
 LOG_LAG = node("messenger_log_lag_seconds")
@@ -95,6 +97,7 @@ CASES: dict[str, tuple[dict[str, str], int, int]] = {
     "DescriptorsLow": ({OPEN: level(80, 81), ALLOWED: level(100, 100)}, LONG_HOLD, 0),
     "DescriptorsExhausted": ({OPEN: level(95, 96), ALLOWED: level(100, 100)}, SHORT_HOLD, 0),
     "SlowConsumers": ({SLOW: pace(0, 3), CONNECTIONS: level(1000, 1000)}, 3, WINDOW - 4),
+    "OneTimeKeysExhausted": ({SPARE: pace(0, 3), CLAIMED: pace(5, 5)}, 3, WINDOW - 4),
     "ReconnectStorm": ({ACCEPTED: pace(1, 60), CONNECTIONS: level(500, 500)}, 3, WINDOW - 4),
     "CertificateExpiresSoon": ({EXPIRY: level(22 * DAY_S, 20 * DAY_S)}, 0, 0),
     "CertificateExpires": ({EXPIRY: level(4 * DAY_S, 2 * DAY_S)}, 0, 0),
@@ -162,6 +165,7 @@ def test_it_fires_on_its_fault_and_resets_after_it(tmp_path: Path, alert: str) -
         pytest.param(
             "SlowConsumers", {SLOW: pace(1, 1), CONNECTIONS: level(20_000, 20_000)}, id="few of many read slowly"
         ),
+        pytest.param("OneTimeKeysExhausted", {SPARE: pace(2, 2), CLAIMED: pace(50, 50)}, id="few of many run out"),
         pytest.param("ReconnectStorm", {ACCEPTED: pace(1, 1), CONNECTIONS: level(6, 6)}, id="a probe among six people"),
         pytest.param(
             "ReconnectStorm", {ACCEPTED: pace(100, 100), CONNECTIONS: level(9_000, 9_000)}, id="people come and go"

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from monitoring.client.api import Account, ApiError
+from monitoring.client.session import Session
 from monitoring.client.socket import ConnectionFailed, Socket
 from tests.support.people import register
 from tests.support.servers import Node, eventually, running_node, running_redis
@@ -64,7 +65,9 @@ class Device:
 
         api = self.chance.choice(self.nodes).api
         self.cursors = {conv: seqs[-1] for conv, seqs in self.applied.items() if seqs}
-        self.socket = Socket(api.ws_url, self.account.access_token, heard, self.cursors)
+        self.socket = Socket(
+            api.ws_url, self.account.access_token, lambda _: None, Session(self.cursors), on_frame=heard
+        )
 
     def disconnect(self) -> None:
         """Sometimes with a goodbye, sometimes without."""

@@ -36,7 +36,16 @@ from tests.support.servers import JWT_SECRET, Node, eventually, running_node
 
 @pytest.fixture
 def node(database_url: str, tmp_path: Path) -> Iterator[Node]:
+    """For a test that ends it, stops its sessions, or counts everything it did."""
     with running_node(database_url, tmp_path / "log", SEND_RATE_PER_S="100000") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """For the others."""
+    log = tmp_path_factory.mktemp("shared") / "log"
+    with running_node(shared_database_url, log, SEND_RATE_PER_S="100000") as running:
         yield running
 
 
@@ -75,15 +84,15 @@ def test_a_slow_reader_is_closed_resumes_later_and_harms_nobody(node: Node) -> N
         assert later.bodies(conv) == [body] * sent + ["end"]
 
 
-def test_a_long_absence_of_large_messages_is_caught_up_in_one_connection(node: Node) -> None:
-    ann, bob = register(node.api), register(node.api)
-    convs = [node.api.create_conversation(ann, [bob.name]) for _ in range(20)]
-    with listening(node.api, ann) as at_ann:
+def test_a_long_absence_of_large_messages_is_caught_up_in_one_connection(shared: Node) -> None:
+    ann, bob = register(shared.api), register(shared.api)
+    convs = [shared.api.create_conversation(ann, [bob.name]) for _ in range(20)]
+    with listening(shared.api, ann) as at_ann:
         for n in range(150):
             at_ann.send(convs[n % 3], f"{n:04}" + "x" * 40_000)
         for conv in convs:
             at_ann.send(conv, "last")
-    with listening(node.api, bob) as at_bob:
+    with listening(shared.api, bob) as at_bob:
         for conv in convs:
             assert at_bob.bodies(conv)[-1] == "last"
         for n, conv in enumerate(convs[:3]):
@@ -107,12 +116,12 @@ def token_of(account: Account, lives_s: float) -> str:
     return jwt.encode({**claims, "iat": int(now), "exp": int(now + lives_s)}, JWT_SECRET, algorithm="HS256")
 
 
-def test_a_session_ends_with_its_token_unless_it_is_renewed(node: Node) -> None:
-    let_go, renewed = register(node.api), register(node.api)
+def test_a_session_ends_with_its_token_unless_it_is_renewed(shared: Node) -> None:
+    let_go, renewed = register(shared.api), register(shared.api)
     for account in (let_go, renewed):
         account.access_token = token_of(account, 3)
-    with listening(node.api, renewed) as stays:
-        leaves = Listener(node.api, let_go)
+    with listening(shared.api, renewed) as stays:
+        leaves = Listener(shared.api, let_go)
         stays.socket.command({"type": "auth", "token": token_of(renewed, 300)})
         eventually(leaves.socket.closed.is_set)
         assert leaves.socket.close_code == 4402
@@ -167,8 +176,8 @@ def test_a_silent_database_is_answered_for(node: Node, database_url: str) -> Non
             admin.close()
 
 
-def test_half_a_request_is_not_waited_for(node: Node) -> None:
-    with socket.create_connection(("127.0.0.1", node.port)) as raw:
+def test_half_a_request_is_not_waited_for(shared: Node) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port)) as raw:
         raw.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n")
         raw.settimeout(20)
         while raw.recv(4096):
@@ -185,24 +194,24 @@ def test_half_a_request_is_not_waited_for(node: Node) -> None:
         ("/auth/register", b'{"name": "ann-x", "password": "correct horse battery", "device": {"name": "a\\n"}}'),
     ],
 )
-def test_odd_bodies_are_the_client_s_mistake(node: Node, path: str, body: bytes) -> None:
-    headers = {"Authorization": f"Bearer {register(node.api).access_token}", "Origin": "http://["}
-    response = requests.post(node.api.base_url + path, data=body, headers=headers, timeout=5)
+def test_odd_bodies_are_the_client_s_mistake(shared: Node, path: str, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {register(shared.api).access_token}", "Origin": "http://["}
+    response = requests.post(shared.api.base_url + path, data=body, headers=headers, timeout=5)
     assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
 
 
-def test_an_id_used_on_two_nodes_at_once_harms_only_itself(database_url: str, node: Node) -> None:
+def test_an_id_used_on_two_nodes_at_once_harms_only_itself(shared_database_url: str, shared: Node) -> None:
     """Another transaction holds the same (device, id) for another conversation; the batch waits, then is told."""
-    ann, bob = register(node.api), register(node.api)
-    first, second = (node.api.create_conversation(ann, [bob.name]) for _ in range(2))
-    other = psycopg2.connect(database_url)
+    ann, bob = register(shared.api), register(shared.api)
+    first, second = (shared.api.create_conversation(ann, [bob.name]) for _ in range(2))
+    other = psycopg2.connect(shared_database_url)
     with other.cursor() as cursor:
         cursor.execute(
             "INSERT INTO messages (conversation_id, seq, kind, user_id, device_id, client_id, ts, body)"
             " VALUES (%s, 99, 0, %s, %s, 'same', 0, '')",
             (first, ann.user, ann.device),
         )
-    db = Database(config.load({"DATABASE_URL": database_url}).database_url, 2, Metrics())
+    db = Database(config.load({"DATABASE_URL": shared_database_url}).database_url, 2, Metrics())
     answers: list[Committed | AppError] = []
 
     def commit() -> None:
@@ -226,8 +235,8 @@ def message(account: Account, conv: int, client_id: str) -> NewMessage:
     )
 
 
-def test_every_error_frame_is_json(node: Node) -> None:
-    conn = websocket.create_connection(node.api.ws_url, timeout=5)
+def test_every_error_frame_is_json(shared: Node) -> None:
+    conn = websocket.create_connection(shared.api.ws_url, timeout=5)
     conn.send("not json")
     assert json.loads(conn.recv())["code"] == "invalid_request"
     conn.close()

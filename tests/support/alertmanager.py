@@ -26,10 +26,11 @@ from tests.support.servers import eventually, free_port
 
 @dataclass
 class Sink:
-    """What was posted: (path, body, Authorization header), in order."""
+    """What was posted: (path, body, Authorization header), in order; and the paths that were asked for."""
 
     url: str
     posts: list[tuple[str, Any, str]] = field(default_factory=list)
+    gets: list[str] = field(default_factory=list)
 
     def bodies(self, path: str) -> list[Any]:
         """What came to one path."""
@@ -46,6 +47,11 @@ def http_sink() -> Iterator[Sink]:
     sink = Sink("")
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sink.gets.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             sink.posts.append((self.path, body, self.headers.get("Authorization", "")))

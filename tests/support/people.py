@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from monitoring.client.api import Account, Api
+from monitoring.client.session import Session
 from monitoring.client.socket import Socket
 from tests.support.servers import eventually
 
@@ -25,12 +26,18 @@ class Listener:
     """A connected device and every event it got, in order."""
 
     def __init__(
-        self, api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None
+        self,
+        api: Api,
+        account: Account,
+        cursors: dict[int, int] | None = None,
+        epoch: str | None = None,
+        inbox: int = 0,
     ) -> None:
         self.account = account
         self._events: list[dict[str, Any]] = []
         self._lock = threading.Lock()
-        self.socket = Socket(api.ws_url, account.access_token, self._heard, cursors, epoch)
+        session = Session(cursors, epoch, inbox=inbox)
+        self.socket = Socket(api.ws_url, account.access_token, lambda _: None, session, on_frame=self._heard)
         self.next("synced")
 
     def _heard(self, event: dict[str, Any]) -> None:
@@ -66,10 +73,10 @@ class Listener:
 
 @contextmanager
 def listening(
-    api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None
+    api: Api, account: Account, cursors: dict[int, int] | None = None, epoch: str | None = None, *, inbox: int = 0
 ) -> Iterator[Listener]:
     """A connected device, disconnected at the end."""
-    listener = Listener(api, account, cursors, epoch)
+    listener = Listener(api, account, cursors, epoch, inbox)
     try:
         yield listener
     finally:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,13 +26,27 @@ from tests.support.repository import ROOT
 
 T = TypeVar("T")
 ADMIN_TOKEN = "admin-token-of-the-tests-0123456789"
+MEDIA_DIR = str(Path(tempfile.gettempdir()) / f"messenger-media-of-tests-{os.getpid()}")
 JWT_SECRET = "jwt-secret-of-the-tests-0123456789abcdef"
 
 
+_PORTS_A_WORKER = 2_000
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of loopback that nobody listens on now; below those that outgoing connections take for themselves."""
+    """A port of loopback that nobody listens on now, and that no other test is about to listen on.
+
+    Each worker of a run has ports of its own, below those that outgoing connections take for themselves, and gives
+    none of them twice.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + worker % 11 * _PORTS_A_WORKER
     while True:
-        port = random.randint(10_000, 32_000)
+        port = random.randrange(first, first + _PORTS_A_WORKER)
+        if port in _given:
+            continue
+        _given.add(port)
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port
@@ -81,6 +96,7 @@ def node_environ(database_url: str, **more: str) -> dict[str, str]:
         "JWT_SECRET": JWT_SECRET,
         "ADMIN_TOKEN": ADMIN_TOKEN,
         "AUTH_ATTEMPTS_PER_MINUTE": "1000",
+        "MEDIA_DIR": MEDIA_DIR,
     } | more  # fmt: skip
 
 

@@ -74,7 +74,9 @@ class Stack:
 
 def environment(folder: Path, ports: Ports) -> dict[str, str]:
     """What `make run` is told."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL", "MAKEFLAGS", "MAKELEVEL")}
+    clean = {
+        k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL", "MAKEFLAGS", "MAKELEVEL", "GOGC")
+    }
     by_name = {f.name.upper(): str(getattr(ports, f.name)) for f in fields(ports)}
     return clean | FAST | by_name | {"RUN_DIR": str(folder)}
 

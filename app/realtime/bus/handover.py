@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.domain.ids import ConversationId, UserId
+from app.domain.ids import ConversationId, DeviceId, UserId
+from app.domain.inbox import Posted
 from app.domain.log import Kind
 from app.realtime.bus.wire import Audience, BusFrame, Wanted
 from app.realtime.hub import Hub, Sequenced
@@ -23,6 +24,8 @@ def wanted_by(hub: Hub) -> Wanted:
     def wanted(audience: int, key: int) -> bool:
         if audience == Audience.CONVERSATION:
             return hub.wanted(ConversationId(key))
+        if audience == Audience.DEVICE:
+            return hub.session(DeviceId(key)) is not None
         return audience == Audience.EVERYBODY
 
     return wanted
@@ -32,7 +35,10 @@ def hand_on(hub: Hub, frames: list[BusFrame]) -> None:
     """Give what another node published to this node's sockets."""
     with hub.turn():
         for frame in frames:
-            _hand_on(hub, frame)
+            if frame.audience == Audience.DEVICE:
+                hub.ring(Posted(DeviceId(frame.key), frame.mark))
+            else:
+                _hand_on(hub, frame)
 
 
 def _hand_on(hub: Hub, frame: BusFrame) -> None:

@@ -38,7 +38,7 @@ class BusFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `seq` and `kind` place it in the log of its conversation (`key`); seq 0: it is no row of the log. `user` is who
     a row is about, or who must not get the frame. `ts`: when the server received it, Unix seconds. `mark`
-    is the seq of a read marker of `user`, else 0.
+    is the seq of a read marker of `user`, or of what was put into the inbox of a DEVICE (its `frame` is empty), else 0.
     """
 
     path: str

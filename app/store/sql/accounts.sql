@@ -27,6 +27,22 @@ WHERE t.hash = %(hash)s AND t.used_at IS NULL AND t.expires_at > now()
   AND d.id = t.device_id AND d.revoked_at IS NULL
 RETURNING t.family::text, d.id, d.user_id
 
+-- name: lock_lately_used_token
+-- For who asks again because the answer was lost. Locked, so that two who ask again come one after the other.
+SELECT t.family::text, d.id, d.user_id
+FROM refresh_tokens t JOIN devices d ON d.id = t.device_id
+WHERE t.hash = %(hash)s AND t.used_at > now() - make_interval(secs => %(grace_s)s) AND d.revoked_at IS NULL
+FOR UPDATE OF t
+
+-- name: withdraw_unused_successor
+-- None when the family was renewed after this token's use: then its successor did arrive. A withdrawn token counts as
+-- used long ago, so that whoever shows it after all ends the family.
+UPDATE refresh_tokens s SET used_at = '-infinity'
+FROM refresh_tokens t
+WHERE t.hash = %(hash)s AND s.family = t.family AND s.used_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM refresh_tokens l WHERE l.family = t.family AND l.used_at > t.used_at)
+RETURNING 1
+
 -- name: end_family_of_used_token
 DELETE FROM refresh_tokens
 WHERE family IN (SELECT family FROM refresh_tokens WHERE hash = %(hash)s AND used_at IS NOT NULL)

@@ -24,6 +24,13 @@ UPDATE members SET to_seq = %(to_seq)s WHERE conversation_id = %(conv)s AND user
 -- name: list
 SELECT c.id, c.title, c.head, m.from_seq, coalesce(r.seq, m.from_seq - 1),
        (SELECT array_agg(u.name ORDER BY u.name) FROM members o JOIN users u ON u.id = o.user_id
+        WHERE o.conversation_id = c.id AND o.to_seq IS NULL),
+       (SELECT array_agg(o.user_id ORDER BY u.name) FROM members o JOIN users u ON u.id = o.user_id
+        WHERE o.conversation_id = c.id AND o.to_seq IS NULL),
+       (SELECT array_agg(coalesce(s.seq, 0) ORDER BY u.name) FROM members o JOIN users u ON u.id = o.user_id
+        LEFT JOIN read_markers s ON s.conversation_id = c.id AND s.user_id = o.user_id
+        WHERE o.conversation_id = c.id AND o.to_seq IS NULL),
+       (SELECT array_agg(u.avatar ORDER BY u.name) FROM members o JOIN users u ON u.id = o.user_id
         WHERE o.conversation_id = c.id AND o.to_seq IS NULL)
 FROM members m
 JOIN conversations c ON c.id = m.conversation_id

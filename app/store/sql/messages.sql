@@ -29,6 +29,18 @@ WHERE xid >= %(position)s::text::xid8
 UNION ALL
 SELECT 'device', device_id, id, user_id, kind, extract(epoch FROM at)::float8, NULL, NULL FROM device_events
 WHERE xid >= %(position)s::text::xid8
+UNION ALL
+SELECT 'inbox', device_id, max(seq), NULL, NULL, NULL, NULL, NULL FROM to_device
+WHERE xid >= %(position)s::text::xid8 GROUP BY device_id
+UNION ALL
+SELECT 'list', m.conversation_id, NULL, l.user_id, NULL, l.ts, l.xid::text, NULL
+FROM device_lists l LEFT JOIN members m ON m.user_id = l.user_id AND m.to_seq IS NULL
+WHERE l.xid >= %(position)s::text::xid8
+UNION ALL
+SELECT 'link', id, new_device, device_id, NULL, extract(epoch FROM changed_at)::float8, state,
+       json_build_object('name', new_name, 'device_type', new_type, 'key', new_key, 'nonce', nonce,
+                         'comparison', comparison)::text
+FROM links WHERE xid >= %(position)s::text::xid8
 
 -- name: position
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text

@@ -87,8 +87,8 @@ class House:
         self.log = Log()
         self.hub = Hub(metrics, Fanout(metrics, Faults(metrics, allowed=True)))
         messages = cast(Messages, self.log)
-        joiner = Joiner(messages, self.hub)
-        self.arrivals = Arrivals(messages, self.hub, joiner, metrics, 25)
+        joiner = Joiner(messages, self.hub, lambda _session, _greeting: True)
+        self.arrivals = Arrivals(messages, self.hub, joiner, metrics, 25, lambda _session: None)
         self.greenlets = [gevent.spawn(joiner.run), gevent.spawn(self.arrivals.run)]
 
     def arrives(self, device: DeviceId = PHONE, user: UserId = ADA, cursor: int | None = 0) -> Sink:
@@ -102,7 +102,7 @@ class House:
         self.hub.deliver(sequenced(entry))
 
     def was_signed_in(self, sink: Sink) -> None:
-        eventually(lambda: wire.frame(wire.Synced()) in sink.sent or not sink.open)
+        eventually(lambda: wire.frame(wire.Synced("")) in sink.sent or not sink.open)
 
 
 @pytest.fixture

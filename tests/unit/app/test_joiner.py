@@ -15,7 +15,7 @@ from tests.unit.app.test_hub import hub
 
 def test_a_sync_beyond_the_bound_is_refused_as_a_whole() -> None:
     registry, _ = hub()
-    joiner, sink = Joiner(cast(Messages, None), registry), Sink()
+    joiner, sink = Joiner(cast(Messages, None), registry, lambda _session, _greeting: True), Sink()
     session = Session(cast(Connection, sink), UserId(1), DeviceId(1), 0.0, 0.0)
     registry.attach(session)
     joiner.catch_up(session, {ConversationId(n): 0 for n in range(1, MAX_ASKED + 1)})

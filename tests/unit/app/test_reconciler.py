@@ -11,6 +11,8 @@ from app.domain.ids import DeviceId, UserId
 from app.domain.log import Entry
 from app.domain.people import DeviceEvent, DeviceEventKind
 from app.errors import Unavailable
+from app.realtime.lobby import Lobby
+from app.realtime.postman import Postman
 from app.realtime.reconciler import Reconciler
 from app.realtime.settlement import Settlement
 from app.services.messages import Messages
@@ -37,7 +39,9 @@ class Log:
 def test_what_became_of_devices_is_heeded_although_pages_cannot_be_read() -> None:
     registry, metrics = hub()
     log = Log()
-    reconciler = Reconciler(cast(Messages, log), registry, Settlement(registry, metrics), metrics, lambda _: None)
+    postman, lobby = cast(Postman, None), cast(Lobby, None)  # no inbox and no link is news here
+    settlement = Settlement(registry, metrics)
+    reconciler = Reconciler(cast(Messages, log), registry, settlement, postman, lobby, metrics, lambda _: None)
     reconciler.start()
     _, other = live(registry, user=2, device=2)
     _, older = live(registry, user=1, device=1)

@@ -7,15 +7,12 @@ import re
 import pytest
 
 from monitoring import config
-from monitoring.__main__ import DEFAULT_CONFIG
-from monitoring.generate import plan
 from monitoring.rules import names
 from monitoring.rules.model import Alert, Recording
 from monitoring.spec.extensions import KEYS, TIER_NAMES
+from tests.support.production import CONFIG, PLAN
 from tests.support.repository import ROOT, RUNBOOKS
 
-CONFIG = config.load(DEFAULT_CONFIG, "production")
-PLAN = plan(CONFIG)
 ALERTS = [rule for file in PLAN.rules for rule in file.rules() if isinstance(rule, Alert)]
 SECTIONS = ["What it means", "What people feel", "Look", "Mend", "Escalate", "Over"]
 PAGE = (ROOT / "docs/slos.md").read_text()

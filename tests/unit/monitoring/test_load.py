@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -100,7 +101,16 @@ SAID = [
     (server.ReadMark(7, 1, 3), wire.ReadMark()),
     (server.TypingEvent(7, 1), wire.Typing()),
     (server.Device(2, "revoked"), wire.Device()),
-    (server.Synced(), wire.Synced()),
+    (server.Synced("7"), wire.Synced()),
+    (server.DeviceLists([1], []), wire.DeviceLists()),
+    (server.KeyCounts({}, []), wire.Keys()),
+    (server.ToDevice(1, 2, 3, "x", msgspec.Raw(b"{}")), wire.ToDevice()),
+    (server.LinkEvent(1, "claimed"), wire.Link()),
+    (server.CallAck("a", 7, 1), wire.CallAck()),
+    *(
+        (kind(seq=1, call="a", conv=7, user=1, device=2, version="1", age_ms=3), wire.CALLS[verb]())
+        for verb, kind in server.CALL_EVENTS.items()
+    ),
     (server.Resync("e"), wire.Resync("e")),
     (server.Broadcast("b", 1.5, "x"), wire.Broadcast()),
     (server.Drain(100), wire.Drain(100)),
@@ -109,7 +119,8 @@ SAID = [
 
 
 def test_we_understand_everything_the_server_says():
-    assert {type(event) for event, _ in SAID} == set(server.ServerEvent.__subclasses__())
+    kinds = {*server.ServerEvent.__subclasses__(), *server.CallEvent.__subclasses__()} - {server.CallEvent}
+    assert {type(event) for event, _ in SAID} == kinds
     for event, wanted in SAID:
         ((first, payload),), rest = wire.split(server.frame(event))
         assert (first, rest) == (wire.TEXT, b"")

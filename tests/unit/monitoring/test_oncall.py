@@ -14,8 +14,9 @@ from flask.testing import FlaskClient
 
 from monitoring.oncall.agreed import agreed_now
 from monitoring.oncall.metrics import CATALOGUE, PIPELINE_SLO_S
+from monitoring.oncall.people import People, Role
 from monitoring.oncall.store import Store
-from monitoring.oncall.web import create_app
+from monitoring.oncall.web import TRIES_A_MINUTE, create_app
 from monitoring.spec.reader import load
 from tests.support.repository import SLOS
 
@@ -50,7 +51,12 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def client(store: Store) -> FlaskClient:
-    return create_app(store, TOKEN, PASSWORD).test_client()
+    add(store, "oncall", Role.ADMIN)
+    return create_app(store, TOKEN).test_client()
+
+
+def add(store: Store, name: str, role: Role) -> None:
+    People(store, time.time).put(name, PASSWORD, role, "the tests")
 
 
 def events(client: FlaskClient) -> list[dict[str, Any]]:
@@ -73,7 +79,7 @@ def test_an_alert_that_fires_again_with_its_old_start_is_firing(client: FlaskCli
     for status in ("firing", "resolved", "firing"):
         client.post("/alertmanager", json=notification(status), headers=BEARER)
     assert [event["status"] for event in events(client)] == ["firing", "resolved", "firing"]
-    assert "1 alert firing" in client.get("/", auth=("oncall", PASSWORD)).text
+    assert "1 incident open" in client.get("/", auth=("oncall", PASSWORD)).text
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}])
@@ -97,20 +103,81 @@ def test_a_broken_store_asks_for_a_retry(client: FlaskClient, tmp_path: Path) ->
     assert client.post("/alertmanager", json=notification(), headers=BEARER).status_code == 503
 
 
-@pytest.mark.parametrize("path", ["/", "/api/events"])
+PAGES = ("/", "/incidents/1", "/audit")
+APIS = ("/api/events", "/api/incidents", "/api/incidents/1", "/api/on-call")
+
+
+@pytest.mark.parametrize("path", [*PAGES, *APIS])
 @pytest.mark.parametrize("auth", [None, ("oncall", "wrong"), ("somebody", PASSWORD)])
-def test_looking_needs_the_password(client: FlaskClient, path: str, auth: tuple[str, str] | None) -> None:
+def test_looking_needs_somebody_who_is_signed_in(client: FlaskClient, path: str, auth: tuple[str, str] | None) -> None:
+    client.post("/alertmanager", json=notification(), headers=BEARER)
     answer = client.get(path, auth=auth)
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith("Basic")
+    if path in PAGES:
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+    else:
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic")
+    assert "NodeDown" not in answer.text
+
+
+def test_each_role_may_do_what_it_may(client: FlaskClient, store: Store) -> None:
+    add(store, "bob", Role.RESPONDER)
+    add(store, "eve", Role.VIEWER)
+    client.post("/alertmanager", json=notification(), headers=BEARER)
+    for name, looks, acts, audits in (("eve", 200, 403, 403), ("bob", 200, 200, 403), ("oncall", 200, 200, 200)):
+        auth = (name, PASSWORD)
+        assert client.get("/incidents/1", auth=auth).status_code == looks
+        assert client.get("/audit", auth=auth).status_code == audits
+        for action in ("acknowledge", "note", "resolve"):
+            answer = client.post(f"/api/incidents/1/{action}", auth=auth, json={"text": "hm"})
+            assert answer.status_code == acts, action
+    assert (
+        "eve is a viewer; this needs a responder"
+        in client.post("/api/incidents/1/resolve", auth=("eve", PASSWORD)).text
+    )
+
+
+def test_a_person_signs_in_acts_and_signs_out(client: FlaskClient, store: Store) -> None:
+    add(store, "bob", Role.RESPONDER)
+    client.post("/alertmanager", json=notification(), headers=BEARER)
+    wrong = client.post("/sign-in", data={"name": "bob", "password": "wrong"})
+    assert wrong.status_code == 401
+    assert "do not fit" in wrong.text
+    answer = client.post("/sign-in", data={"name": "bob", "password": PASSWORD})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert {"HttpOnly", "SameSite=Strict"} <= set(answer.headers["Set-Cookie"].split("; "))
+    assert client.post("/incidents/1/acknowledge").status_code == 303
+    assert client.post("/incidents/1/note", data={"text": "<i>looking</i>"}).status_code == 303
+    page = client.get("/incidents/1").text
+    assert "acknowledged" in page
+    assert "&lt;i&gt;looking&lt;/i&gt;" in page
+    assert client.post("/incidents/1/note", data={"text": " "}).status_code == 400
+    assert client.post("/incidents/7/resolve").status_code == 404
+    assert client.post("/incidents/1/resolve", headers={"Origin": "https://elsewhere.example"}).status_code == 403
+    told = json.loads(client.get("/api/incidents/1").data)
+    assert (told["state"], told["acknowledged_by"]) == ("acknowledged", "bob")
+    assert [line["what"] for line in told["timeline"]] == ["opened", "acknowledged", "noted"]
+    assert client.post("/sign-out").headers["Location"] == "/sign-in"
+    assert client.get("/incidents/1").headers["Location"] == "/sign-in"
+    audited = client.get("/audit", auth=("oncall", PASSWORD)).text
+    for line in ("made bob a responder", "signed in", "acknowledge: incident 1", "note: incident 1"):
+        assert line in audited
+
+
+def test_passwords_are_not_guessed(client: FlaskClient, store: Store) -> None:
+    add(store, "bob", Role.RESPONDER)
+    for _ in range(TRIES_A_MINUTE):
+        assert client.get("/api/incidents", auth=("bob", "guess")).status_code == 401
+    assert client.get("/api/incidents", auth=("bob", PASSWORD)).status_code == 401, "not now"
+    assert client.get("/api/incidents", auth=("oncall", PASSWORD)).status_code == 200, "nobody else is kept out"
 
 
 def test_the_page_shows_alerts_and_runs_nothing_they_bring(client: FlaskClient) -> None:
     client.post("/alertmanager", json=notification(), headers=BEARER)
     answer = client.get("/", auth=("oncall", PASSWORD))
-    assert "1 alert firing" in answer.text
+    assert "1 incident open" in answer.text
     assert "&lt;b&gt;node1 is down&lt;/b&gt;" in answer.text
-    assert "javascript:" not in answer.text
+    assert "javascript:" not in answer.text + client.get("/incidents/1", auth=("oncall", PASSWORD)).text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
@@ -118,7 +185,7 @@ def test_the_watchdog_is_kept_but_not_shown(client: FlaskClient, store: Store) -
     client.post("/alertmanager", json=notification(name="Watchdog", receiver="watchdog"), headers=BEARER)
     assert events(client) == []
     assert len(store.latest(10)) == 1
-    assert "0 alerts firing" in client.get("/", auth=("oncall", PASSWORD)).text
+    assert "0 incidents open" in client.get("/", auth=("oncall", PASSWORD)).text
 
 
 def test_metrics_count_notifications_and_what_fires(client: FlaskClient) -> None:
@@ -186,7 +253,7 @@ def test_the_bound_of_the_objective_is_on_calls_own(client: FlaskClient) -> None
 
 def test_what_was_stored_survives_a_restart(client: FlaskClient, tmp_path: Path) -> None:
     client.post("/alertmanager", json=notification(), headers=BEARER)
-    again = create_app(Store(tmp_path / "oncall.db"), TOKEN, PASSWORD).test_client()
+    again = create_app(Store(tmp_path / "oncall.db"), TOKEN).test_client()
     assert len(events(again)) == 1
 
 
@@ -216,9 +283,10 @@ class TestMaintenance:
     def test_a_wrong_file_is_told_with_its_line_and_hides_nothing(self, store: Store, tmp_path: Path) -> None:
         path = tmp_path / "maintenance.yaml"
         path.write_text(self.SPAN.replace("22:00:00+02:00", "22:00:00"))
-        client = create_app(store, TOKEN, PASSWORD, maintenance=path).test_client()
+        add(store, "oncall", Role.ADMIN)
+        client = create_app(store, TOKEN, maintenance=path).test_client()
         client.post("/alertmanager", json=notification(), headers=BEARER)
         page = client.get("/", auth=("oncall", PASSWORD)).text
         assert "The maintenance file is wrong" in page
         assert "maintenance.yaml:2: [0].start" in page
-        assert "1 alert firing" in page
+        assert "1 incident open" in page

@@ -1,0 +1,11 @@
+DROP TABLE calls;
+DROP TABLE links;
+DROP FUNCTION post_to_devices(bigint, bigint, text, int, text, bigint[], text[], float8);
+DROP TABLE to_device_txns;
+DROP TABLE to_device;
+DROP TABLE device_lists;
+DROP TABLE fallback_keys;
+DROP TABLE one_time_keys;
+DROP TABLE device_keys;
+ALTER TABLE devices RESET (fillfactor);
+ALTER TABLE devices DROP COLUMN inbox_head;

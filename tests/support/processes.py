@@ -1,0 +1,26 @@
+"""Programs that the tests start, and kill at the end."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.stack.wait import answers
+from tests.support.repository import ROOT
+from tests.support.servers import eventually
+
+
+@contextmanager
+def running(log: Path, ready: str, *command: str) -> Iterator[None]:
+    """A program until the end of the block; in it, `ready` answers."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            eventually(lambda: process.poll() is not None or answers(ready))
+            assert process.poll() is None, log.read_text()
+            yield
+        finally:
+            process.kill()
+            process.wait()
