@@ -113,10 +113,27 @@ def test_every_panel_of_the_overview_has_data_within_a_minute(stack: Stack) -> N
     eventually(lambda: stack.query('sum(increase(messenger_probe_canaries_total{outcome="delivered"}[1m])) > 0'))
 
 
+BAD_EVENTS = {
+    "probe": 'sum(messenger_probe_canaries_total{outcome!="delivered"})',
+    "connects": 'sum(messenger_probe_connects_total{outcome!="ok"})',
+    "fanout-latency": 'sum(messenger_fanout_owed_total{path="message"})'
+    ' - sum(messenger_fanout_latency_seconds_bucket{path="message",le="0.25"})',
+    "read-sync": 'sum(messenger_fanout_owed_total{path="read_sync"})'
+    ' - sum(messenger_fanout_latency_seconds_bucket{path="read_sync",le="2.0"})',
+}
+"""What was too late, counted by those who saw it; the objectives that a slow machine can miss with nothing broken."""
+
+
 def test_nothing_fires_while_all_is_well(stack: Stack) -> None:
-    # A busy machine may be slow while everything starts; that passes.
-    eventually(lambda: stack.query('ALERTS{alertstate="firing",alertname!="Watchdog"}'), lambda firing: not firing, 90)
+    """Where the machine itself was too slow, an objective was missed and is told of rightly; nothing else may be."""
     assert stack.query('ALERTS{alertstate="firing",alertname="Watchdog"}')
+
+    def unfounded() -> list[dict[str, str]]:
+        firing = [row["metric"] for row in stack.query('ALERTS{alertstate="firing",alertname!="Watchdog"}')]
+        missed = {slo for slo, bad in BAD_EVENTS.items() if stack.query(f"({bad}) > 0")}
+        return [alert for alert in firing if alert.get("slo_id") not in missed]
+
+    eventually(unfounded, lambda alerts: not alerts, 90)
 
 
 @contextmanager
