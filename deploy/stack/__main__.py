@@ -46,6 +46,7 @@ def _run(where: settings.Settings) -> int:
     demo = prepare.write_demo_accounts(where, secrets["demo-password"])
     prepare.write_monitoring_yaml(where)
     prepare.write_oncall_yaml(where)
+    prepare.write_probes_yaml(where)
     surroundings.write_nginx(where)
     for line in surroundings.missing(where):
         print(line, file=sys.stderr)
@@ -132,7 +133,7 @@ def table(where: settings.Settings) -> str:
         (
             "probe",
             f"http://127.0.0.1:{ports.probe_metrics_port}/metrics",
-            f"a canary every {where.probe_interval_s:g} s",
+            f"a canary every {where.probe_interval_s} s",
         ),
         ("dashboards", where.preview_url if is_built() else "no page", DASHBOARDS[is_built()]),
         ("for Grafana", str(where.folder / "dashboards"), "the same as JSON, data from the Prometheus above"),

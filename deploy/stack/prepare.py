@@ -79,6 +79,32 @@ def write_oncall_yaml(settings: Settings) -> None:
     settings.oncall_yaml.write_text(yaml.safe_dump(told, sort_keys=False))
 
 
+def write_probes_yaml(settings: Settings) -> None:
+    """What is probed in this stack: everything but the broadcast, which all would see."""
+    often = {"every": f"{settings.probe_interval_s}s"}
+    told = {
+        "name": "here",
+        "messenger": settings.app_url,
+        "people": "secrets/probe.json",
+        "metrics": {"port": settings.ports.probe_metrics_port},
+        "journal": {"folder": "canaries", "ledger_url_file": "secrets/ledger-url"},
+        "probes": {
+            "canary": often,
+            "connect": often,
+            "health": {"every": "10s"},
+            "login": {"every": "1m"},
+            "catch_up": {"every": "30s"},
+            "read_sync": {"every": "15s"},
+            "revoke": {"every": "1m"},
+            "link": {"every": "5m"},
+            "keys": {"every": "5m"},
+            "media": {"every": "1m"},
+            "call": {"every": "30s"},
+        },
+    }
+    settings.probes_yaml.write_text(yaml.safe_dump(told, sort_keys=False))
+
+
 def monitoring_config(settings: Settings) -> dict[str, Any]:
     """The stack as monitoring.yaml describes it; monitoring/monitoring.yaml explains the keys."""
     ports, around = settings.ports, surroundings.there(settings)

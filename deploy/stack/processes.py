@@ -52,10 +52,7 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
         "NODE_ID": "node1",
     }
     ready = f"{settings.app_url}/health/ready"
-    probe = [python, "-m", "monitoring", "probe", "--url", settings.app_url,
-             "--state", str(settings.secrets / "probe.json"), "--interval", str(settings.probe_interval_s),
-             "--metrics-port", str(ports.probe_metrics_port), "--journal", str(settings.folder / "canaries"),
-             "--ledger", str(settings.secrets / "ledger-url")]  # fmt: skip
+    probe = [python, "-m", "monitoring", "probe", str(settings.probes_yaml)]
     oncall = [python, "-m", "monitoring", "oncall", "--port", str(ports.oncall_port),
               "--database", str(settings.folder / "oncall.db"),
               "--token-file", str(settings.secrets / "webhook-token"),

@@ -49,7 +49,7 @@ class Settings:
     window_divisor: int
     alertmanager_wait: str
     traffic_per_s: float
-    probe_interval_s: float
+    probe_interval_s: int
 
     @property
     def logs(self) -> Path:
@@ -70,6 +70,11 @@ class Settings:
     def oncall_yaml(self) -> Path:
         """Who is called for what."""
         return self.folder / "oncall.yaml"
+
+    @property
+    def probes_yaml(self) -> Path:
+        """What is probed, and how often."""
+        return self.folder / "probes.yaml"
 
     @property
     def proxy_url(self) -> str:
@@ -117,7 +122,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         window_divisor=int(number("WINDOW_DIVISOR", 1)),
         alertmanager_wait=environ.get("ALERTMANAGER_WAIT", "10s"),
         traffic_per_s=number("TRAFFIC_PER_S", 5),
-        probe_interval_s=number("PROBE_INTERVAL_S", 5),
+        probe_interval_s=max(1, int(number("PROBE_INTERVAL_S", 5))),
     )
     if problems:
         raise StackError("\n".join(problems))

@@ -23,6 +23,11 @@ class ProbeAccounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Who connects afresh each time: a person of its own, in no conversation."""
         return f"{self.sender}-connects"
 
+    def on(self, source: str, target: str) -> ProbeAccounts:
+        """Who sends canaries from one place to another: people of their own, or one stream would explain the next."""
+        route = f"-{source}-{target}"
+        return ProbeAccounts(self.sender + route, self.receiver + route, self.password)
+
 
 def load_or_create(path: Path) -> ProbeAccounts:
     """The accounts in `path`, which is written (mode 600) when it does not exist. Raises ConfigError."""

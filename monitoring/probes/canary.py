@@ -6,8 +6,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from monitoring.client.api import Api, ApiError
@@ -19,43 +18,74 @@ from monitoring.probes.ledger import ODD, End, Ledger
 from monitoring.probes.metrics import ProbeMetrics
 
 TITLE = "canary"
+CONNECT_WAIT_S = 2.0
 
 
 class CanaryProbe:
-    """Sends with `run`, hears in the clients' threads; the ledger is guarded by one lock."""
+    """Sends with `start`, hears in the clients' threads; the ledger is guarded by one lock."""
 
     def __init__(
-        self, api: Api, accounts: ProbeAccounts, metrics: ProbeMetrics, journal: Journal | None = None
+        self,
+        route: tuple[str, str],
+        apis: tuple[Api, Api],
+        accounts: ProbeAccounts,
+        metrics: ProbeMetrics,
+        journal: Journal | None = None,
     ) -> None:
-        """`journal`: where every canary and its end is written down."""
+        """`route`: what the two places are called that canaries are sent to and heard at, which `apis` reach.
+
+        `journal`: where every canary and its end is written down.
+        """
+        self._route = route
         self._metrics = metrics
         self._journal = journal
         self._lock = threading.Lock()
         self._preparing = threading.Lock()
+        self._sending = threading.Lock()
         self._ledger = Ledger()
         self._number = 0
         self._conv: int | None = None
-        self._sender = Person(api, accounts.sender, accounts.password, self._sender_heard)
-        self._receiver = Person(api, accounts.receiver, accounts.password, self._receiver_heard)
+        self._sender = Person(apis[0], accounts.sender, accounts.password, self._sender_heard)
+        self._receiver = Person(apis[1], accounts.receiver, accounts.password, self._receiver_heard)
         self._started = False
 
-    def run(self, intended: datetime) -> None:
-        """Send one canary; `intended` is when the schedule wanted it, and latency counts from there."""
-        self._metrics.heartbeat.set(time.time())
-        canary_id = str(uuid.uuid4())
-        with self._lock:
-            self._number += 1
-            body = json.dumps({"canary": canary_id, "number": self._number})
-            self._ledger.sent(canary_id, self._number, body, intended.timestamp())
-            self._write(Entry("sent", canary_id, intended.timestamp()))
+    def start(self, intended: float) -> None:
+        """Send one canary; `intended` (Unix seconds) is when the schedule wanted it, and latency counts from there.
+
+        The beats on which the two people are still made ready send none: how long that takes is no promise.
+        """
+        was_ready = self._started
         try:
             self._prepare()
-            assert self._conv is not None  # noqa: S101  _prepare made it
-            self._sender.send(self._conv, body, canary_id)
         except (ApiError, OSError):
+            self._send(intended, self._refuse)
+        else:
+            if was_ready:
+                self._send(intended, self._say)
+
+    def _send(self, intended: float, say: Callable[[str, str], object]) -> None:
+        """One canary into the ledger and on its way; one at a time, or they would overtake each other here."""
+        canary_id = str(uuid.uuid4())
+        with self._sending:
             with self._lock:
-                for end in self._ledger.failed(canary_id):
-                    self._count(end)
+                self._number += 1
+                body = json.dumps({"canary": canary_id, "number": self._number})
+                self._ledger.sent(canary_id, self._number, body, intended)
+                self._write(Entry("sent", canary_id, intended))
+            try:
+                say(body, canary_id)
+            except OSError:
+                with self._lock:
+                    for end in self._ledger.failed(canary_id):
+                        self._count(end)
+
+    def _say(self, body: str, canary_id: str) -> None:
+        assert self._conv is not None  # noqa: S101  _prepare made it
+        self._sender.send(self._conv, body, canary_id)
+
+    @staticmethod
+    def _refuse(_body: str, _canary_id: str) -> None:
+        raise OSError("not connected")
 
     def settle(self) -> None:
         """Give the canaries whose deadline has passed their end."""
@@ -73,7 +103,7 @@ class CanaryProbe:
         with self._preparing:  # runs may overlap, and must not make two conversations
             self._prepare_once()
         for person in (self._sender, self._receiver):
-            person.connected.wait(timeout=2.0)
+            person.connected.wait(timeout=CONNECT_WAIT_S)
 
     def _prepare_once(self) -> None:
         if self._conv is None:
@@ -112,7 +142,7 @@ class CanaryProbe:
     def _count(self, end: End) -> None:
         kind: Literal["odd", "end"] = "odd" if end.outcome in ODD else "end"
         self._write(Entry(kind, end.canary_id, time.time(), end.outcome, end.latency_s))
-        self._metrics.ended(end.outcome)
+        self._metrics.ended(end.outcome, *self._route)
         if end.latency_s is not None:
             # Whoever sees a slow one on a board finds it in the database by its id.
             self._metrics.latency.observe(end.latency_s, {"canary_id": end.canary_id})

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from monitoring.probes.failures import FAILURES, OWN_FAULTS
+from monitoring.probes.kinds.connect import PHASES
+from monitoring.probes.settings import KINDS, SERVICE
+
 OUTCOMES = ("delivered", "late", "lost", "duplicate", "reordered", "corrupted", "send_failed")
-CONNECT_OUTCOMES = ("ok", "failed")
-FAILURES = ("dns", "tcp", "tls", "upgrade", "auth", "timeout", "close")
-"""Where a connect failed: the name, the connection, its encryption, the handshake (refused), the token or the sign-in
-(refused), the deadline, or an end before `welcome`."""
+RUN_OUTCOMES = ("ok", "failed")
 UPLOADS = ("ok", "failed")
-BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0)
+_ROUTE: dict[str, tuple[str, ...]] = {"source": (SERVICE,), "target": (SERVICE,)}
+"""Without nodes in probes.yaml; else each of them."""
 
 CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
-    "messenger_probe_canaries_total": ("counter", {"outcome": OUTCOMES}),
+    "messenger_probe_canaries_total": ("counter", {"outcome": OUTCOMES} | _ROUTE),
     "messenger_probe_latency_seconds": ("histogram", {}),
-    "messenger_probe_connects_total": ("counter", {"outcome": CONNECT_OUTCOMES}),
+    "messenger_probe_connects_total": ("counter", {"outcome": RUN_OUTCOMES}),
     "messenger_probe_connect_failures_total": ("counter", {"reason": FAILURES}),
+    "messenger_probe_connect_phase_seconds": ("histogram", {"phase": PHASES}),
+    "messenger_probe_runs_total": ("counter", {"probe": KINDS, "outcome": RUN_OUTCOMES}),
+    "messenger_probe_failures_total": ("counter", {"probe": KINDS, "reason": FAILURES}),
+    "messenger_probe_run_seconds": ("histogram", {"probe": KINDS}),
+    "messenger_probe_own_faults_total": ("counter", {"probe": KINDS, "reason": OWN_FAULTS}),
     "messenger_probe_certificate_expiry_timestamp_seconds": ("gauge", {}),
-    "messenger_probe_skipped_total": ("counter", {}),
+    "messenger_probe_skipped_total": ("counter", {"probe": KINDS}),
+    "messenger_probe_start_delay_seconds": ("histogram", {}),
     "messenger_probe_uploads_total": ("counter", {"result": UPLOADS}),
     "messenger_probe_heartbeat_timestamp_seconds": ("gauge", {}),
+    "messenger_probe_settings_loaded": ("gauge", {}),
 }
 """Name → (kind, label values): what rules and boards may rely on."""
 
@@ -28,66 +40,98 @@ CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
 class ProbeMetrics:
     """The live numbers of one prober."""
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: bool = False, routes: Iterable[tuple[str, str]] = ((SERVICE, SERVICE),)) -> None:
         """`tls`: the messenger is reached over TLS, so there is a certificate whose end can be told."""
-        self.registry = CollectorRegistry()
-        self._canaries = Counter(
-            "messenger_probe_canaries", "Canary messages by how they ended.", ["outcome"], registry=self.registry
+        registry = self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"messenger_probe_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(f"messenger_probe_{name}", text, labels, buckets=BUCKETS_S, registry=registry)
+
+        def gauge(name: str, text: str, where: CollectorRegistry | None = registry) -> Gauge:
+            return Gauge(f"messenger_probe_{name}", text, registry=where)
+
+        self._canaries = counter(
+            "canaries", "Canary messages by how they ended and between which nodes.", "outcome", "source", "target"
         )
-        self.latency = Histogram(
-            "messenger_probe_latency_seconds",
-            "From the intended send of a canary to its arrival at the other device.",
-            buckets=BUCKETS_S,
-            registry=self.registry,
+        self.latency = histogram(
+            "latency_seconds", "From the intended send of a canary to its arrival at the other device."
         )
-        self._connects = Counter(
-            "messenger_probe_connects", "Fresh connections by how they ended.", ["outcome"], registry=self.registry
-        )
-        self._connect_failures = Counter(
-            "messenger_probe_connect_failures",
-            "Fresh connections that failed, by where.",
-            ["reason"],
-            registry=self.registry,
-        )
-        self.skipped = Counter(
-            "messenger_probe_skipped", "Probe runs that could not start in time.", registry=self.registry
-        )
-        self._uploads = Counter(
-            "messenger_probe_uploads", "Uploads of the ledger by result.", ["result"], registry=self.registry
-        )
-        self.heartbeat = Gauge(
-            "messenger_probe_heartbeat_timestamp_seconds",
-            "When the prober last ran (Unix time).",
-            registry=self.registry,
-        )
+        self._connects = counter("connects", "Fresh connections by how they ended.", "outcome")
+        self._connect_failures = counter("connect_failures", "Fresh connections that failed, by where.", "reason")
+        self._phases = histogram("connect_phase_seconds", "Each step of a fresh connection that was made.", "phase")
+        self._runs = counter("runs", "Runs by kind of probe and how they ended.", "probe", "outcome")
+        self._failures = counter("failures", "Runs that failed, by where.", "probe", "reason")
+        self._run_s = histogram("run_seconds", "What a run that went well took of what its promise is about.", "probe")
+        self._own_faults = counter("own_faults", "Runs that say nothing of the messenger, by why.", "probe", "reason")
+        self._skipped = counter("skipped", "Runs that could not start: as many as allowed were under way.", "probe")
+        self.start_delay = histogram("start_delay_seconds", "How much later than meant a run started.")
+        self._uploads = counter("uploads", "Uploads of the ledger by result.", "result")
+        self.heartbeat = gauge("heartbeat_timestamp_seconds", "When the prober last ran (Unix time).")
+        self.settings_loaded = gauge("settings_loaded", "1 while the prober goes by its settings as they are on disk.")
         # Without TLS there must be no such series: zero would be a certificate that ended in 1970.
-        self.certificate_expiry = Gauge(
-            "messenger_probe_certificate_expiry_timestamp_seconds",
+        self.certificate_expiry = gauge(
+            "certificate_expiry_timestamp_seconds",
             "When the messenger's certificate ends (Unix time).",
-            registry=self.registry if tls else None,
+            registry if tls else None,
         )
+        self._be_born(tuple(routes))
+
+    def _be_born(self, routes: tuple[tuple[str, str], ...]) -> None:
         for outcome in OUTCOMES:
-            self._canaries.labels(outcome)
-        for outcome in CONNECT_OUTCOMES:
+            for source, target in routes:
+                self._canaries.labels(outcome, source, target)
+        for outcome in RUN_OUTCOMES:
             self._connects.labels(outcome)
         for result in UPLOADS:
             self._uploads.labels(result)
+        for phase in PHASES:
+            self._phases.labels(phase)
         for reason in FAILURES:
             self._connect_failures.labels(reason)
+        for kind in KINDS:
+            self._skipped.labels(kind)
+            self._run_s.labels(kind)
+            for outcome in RUN_OUTCOMES:
+                self._runs.labels(kind, outcome)
+            for reason in FAILURES:
+                self._failures.labels(kind, reason)
+            for reason in OWN_FAULTS:
+                self._own_faults.labels(kind, reason)
 
-    def ended(self, outcome: str) -> None:
+    def ended(self, outcome: str, source: str = SERVICE, target: str = SERVICE) -> None:
         """A canary has come to its end."""
-        self._canaries.labels(outcome).inc()
+        self._canaries.labels(outcome, source, target).inc()
 
     def uploaded(self, ok: bool) -> None:
         """The ledger was brought to the database, or could not be."""
         self._uploads.labels("ok" if ok else "failed").inc()
 
-    def connected(self) -> None:
-        """A fresh connection was welcomed in time."""
-        self._connects.labels("ok").inc()
+    def went_well(self, kind: str, took_s: float) -> None:
+        """A run did what it was for."""
+        self._runs.labels(kind, "ok").inc()
+        self._run_s.labels(kind).observe(took_s)
+        if kind == "connect":
+            self._connects.labels("ok").inc()
 
-    def connect_failed(self, reason: str) -> None:
-        """A fresh connection failed there."""
-        self._connects.labels("failed").inc()
-        self._connect_failures.labels(reason).inc()
+    def failed(self, kind: str, reason: str) -> None:
+        """A run failed there."""
+        self._runs.labels(kind, "failed").inc()
+        self._failures.labels(kind, reason).inc()
+        if kind == "connect":
+            self._connects.labels("failed").inc()
+            self._connect_failures.labels(reason).inc()
+
+    def own_fault(self, kind: str, reason: str) -> None:
+        """A run says nothing of the messenger."""
+        self._own_faults.labels(kind, reason).inc()
+
+    def skipped(self, kind: str) -> None:
+        """A run could not start."""
+        self._skipped.labels(kind).inc()
+
+    def phase(self, name: str, took_s: float) -> None:
+        """A step of a fresh connection was made."""
+        self._phases.labels(name).observe(took_s)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
 import pytest
-import requests
 
 from monitoring.probes.archive import count, count_journal, upload
 from monitoring.probes.journal import Entry, Journal, read
-from tests.support.processes import running
+from tests.support.probing import probing, write_settings
 from tests.support.repository import ROOT
-from tests.support.servers import eventually, free_port, running_node
+from tests.support.servers import eventually, running_node
 
 ALWAYS = (0.0, 4e9)
 NOW = time.time()
@@ -51,31 +48,21 @@ def test_a_prober_that_is_killed_loses_no_canary_and_all_who_count_agree(
 ) -> None:
     (tmp_path / "ledger-url").write_text(empty_database_url)
     folder = tmp_path / "journal"
+    journal = {"folder": "journal", "ledger_url_file": "ledger-url"}
     with running_node(shared_database_url, tmp_path / "node.log") as node:
-
-        @contextmanager
-        def prober() -> Iterator[str]:
-            port = free_port()
-            command = [
-                sys.executable, "-m", "monitoring", "probe", "--url", node.api.base_url, "--interval", "2",
-                "--state", str(tmp_path / "state"), "--metrics-port", str(port), "--journal", str(folder),
-                "--ledger", str(tmp_path / "ledger-url"), "--name", "here",
-            ]  # fmt: skip
-            with running(tmp_path / "probe.log", f"http://127.0.0.1:{port}/metrics", *command):
-                yield f"http://127.0.0.1:{port}/metrics"
+        settings = write_settings(tmp_path, node.api.base_url, {"canary": {"every": "1s"}}, journal=journal)
 
         def ended() -> int:
             return count_journal((entry for entry, _ in read(folder)), *ALWAYS).by_outcome.get("delivered", 0)
 
-        with prober():
+        with probing(settings):
             eventually(ended, lambda done: done >= 2)
         Journal(folder).write(Entry("sent", "00000000-0000-0000-0000-000000000001", 1.0))  # and then it was killed
         before = count_journal((entry for entry, _ in read(folder)), *ALWAYS)
-        with prober() as metrics:
+        with probing(settings) as prober:
             eventually(ended, lambda done: done >= before.good + 2)
             eventually(lambda: count(empty_database_url, *ALWAYS).good >= before.good + 2, within_s=30)
-            text = requests.get(metrics, timeout=5).text
-            exposed = float(text.split('messenger_probe_canaries_total{outcome="delivered"} ')[1].split("\n")[0])
+            exposed = prober.counted("messenger_probe_canaries_total", outcome="delivered")
             journalled = count_journal((entry for entry, _ in read(folder)), *ALWAYS)
         assert 0 <= journalled.good - before.good - exposed <= 1, "one may have ended between the two looks"
         assert journalled.by_outcome["abandoned"] == 1

@@ -9,14 +9,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from monitoring.client.api import Api
-from monitoring.probes.connects import CertificateProbe, ConnectProbe, reason
-from monitoring.probes.metrics import CONNECT_OUTCOMES, FAILURES, ProbeMetrics
+from monitoring.probes.failures import FAILURES, Deadline, reason
+from monitoring.probes.kinds.connect import PHASES, Certificate, Connect
+from monitoring.probes.members import Member
+from monitoring.probes.metrics import RUN_OUTCOMES, ProbeMetrics
+from monitoring.probes.runner import judge
 from tests.support.people import PASSWORD
 from tests.support.servers import ADMIN_TOKEN, free_port, running_node
 
@@ -29,14 +31,24 @@ def counted(metrics: ProbeMetrics) -> dict[str, int]:
     values = {
         s.labels.get("outcome") or s.labels.get("reason"): int(s.value)
         for s in samples
-        if "_connect" in s.name and s.name.endswith("_total")
+        if s.name.endswith(("_connects_total", "_connect_failures_total"))
     }
-    return {name: values[name] for name in (*CONNECT_OUTCOMES, *FAILURES) if values[name]}
+    return {name: values[name] for name in (*RUN_OUTCOMES, *FAILURES) if values[name]}
 
 
-def probe(base_url: str, deadline_s: float = 5.0) -> tuple[ConnectProbe, ProbeMetrics]:
-    metrics = ProbeMetrics()
-    return ConnectProbe(Api(base_url), "connector", PASSWORD, metrics, deadline_s), metrics
+class Connects:
+    """A person who connects, and what is counted of it."""
+
+    def __init__(self, base_url: str, deadline_s: float = 5.0, password: str = PASSWORD) -> None:
+        self.metrics, self._deadline_s = ProbeMetrics(), deadline_s
+        self._member = Member(Api(base_url, deadline_s), "connector", password)
+        self._connect = Connect(self._member, self.metrics.phase)
+
+    def run(self, late_s: float = 0.0) -> dict[str, int]:
+        """Once, so much later than meant; everything that was counted so far."""
+        deadline = Deadline(time.time() - late_s + self._deadline_s)
+        judge(self.metrics, "connect", self._connect, deadline, self._member.forget)
+        return counted(self.metrics)
 
 
 @contextmanager
@@ -60,22 +72,21 @@ def listener(answer: bytes | None) -> Iterator[str]:
 
 def test_a_fresh_connection_each_time_until_the_node_refuses_or_is_gone(database_url: str, tmp_path: Path) -> None:
     with running_node(database_url, tmp_path / "log") as node:
-        connects, metrics = probe(node.api.base_url)
+        connects = Connects(node.api.base_url)
         for _ in range(3):
-            connects.run(datetime.now(UTC))
-        assert counted(metrics) == {"ok": 3}
+            found = connects.run()
+        assert found == {"ok": 3}
         assert node.metric("messenger_ws_connects_total", result="accepted") == 3
+        phases = [f for f in connects.metrics.registry.collect() if f.name == "messenger_probe_connect_phase_seconds"]
+        took = {s.labels["phase"]: s.value for s in phases[0].samples if s.name.endswith("_count")}
+        assert took == {phase: 0 if phase == "tls" else 3 for phase in PHASES}
         node.api.call("POST", "/test/faults", {"refuse_connects": True}, ADMIN_TOKEN)
-        connects.run(datetime.now(UTC))
-        assert counted(metrics) == {"ok": 3, "failed": 1, "upgrade": 1}
+        assert connects.run() == {"ok": 3, "failed": 1, "upgrade": 1}
         node.api.call("POST", "/test/faults", {}, ADMIN_TOKEN)
-        connects.run(datetime.fromtimestamp(time.time() - 60, UTC))  # its turn was a minute ago
-        assert counted(metrics) == {"ok": 3, "failed": 2, "upgrade": 1, "timeout": 1}
-        wrong = ProbeMetrics()
-        ConnectProbe(Api(node.api.base_url), "connector", "not the password", wrong).run(datetime.now(UTC))
-        assert counted(wrong) == {"failed": 1, "auth": 1}
-    connects.run(datetime.now(UTC))
-    assert counted(metrics) == {"ok": 3, "failed": 3, "tcp": 1, "upgrade": 1, "timeout": 1}
+        # Its turn was a minute ago.
+        assert connects.run(late_s=60) == {"ok": 3, "failed": 2, "upgrade": 1, "timeout": 1}
+        assert Connects(node.api.base_url, password="not the password").run() == {"failed": 1, "auth": 1}
+    assert connects.run() == {"ok": 3, "failed": 3, "tcp": 1, "upgrade": 1, "timeout": 1}
 
 
 def test_the_reason_says_how_far_it_came() -> None:
@@ -84,11 +95,9 @@ def test_the_reason_says_how_far_it_came() -> None:
             (f"http://127.0.0.1:{free_port()}", "tcp"),
             (f"http://{silent}", "timeout"),
             (f"https://{busy}", "tls"),
-            (f"http://{busy}", "auth"),
+            (f"http://{busy}", "refused"),
         ):
-            connects, metrics = probe(url, deadline_s=0.5)
-            connects.run(datetime.now(UTC))
-            assert counted(metrics) == {"failed": 1, expected: 1}
+            assert Connects(url, deadline_s=0.5).run() == {"failed": 1, expected: 1}
     with pytest.raises(OSError) as unknown:
         socket.getaddrinfo("no such name", 80)
     assert reason(unknown.value) == "dns"
@@ -127,9 +136,9 @@ def test_the_end_of_an_accepted_certificate_is_told_and_of_no_other(certificate:
     told: list[float] = []
     with tls_server(certificate) as port:
         url = f"https://127.0.0.1:{port}"
-        CertificateProbe(url, told.append).run()
+        Certificate(url, told.append).run()
         assert told == [], "nobody we know has signed it"
-        CertificateProbe(url, told.append, ssl.create_default_context(cafile=str(certificate))).run()
+        Certificate(url, told.append, ssl.create_default_context(cafile=str(certificate))).run()
     (ends_at,) = told
     assert 9 * DAY_S < ends_at - time.time() <= 10 * DAY_S
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitoring.errors import ConfigError
 from monitoring.probes import accounts
-from monitoring.probes.command import intended_time
+from monitoring.probes.beats import Beats
 from monitoring.probes.ledger import FINAL_AFTER_S, LATE_AFTER_S, REMEMBERED, Ledger
 from monitoring.probes.metrics import CATALOGUE, OUTCOMES, ProbeMetrics
 
@@ -101,9 +100,19 @@ def test_memory_is_bounded() -> None:
 
 
 def test_latency_counts_from_the_schedule_not_from_the_start() -> None:
-    first = datetime(2026, 1, 1, tzinfo=UTC)
-    assert intended_time(first, 5, first + timedelta(seconds=14.9)) == first + timedelta(seconds=10)
-    assert intended_time(first, 5, first) == first
+    beats = Beats(T0, 5)
+    assert beats.last(T0 + 14.9) == T0 + 10
+    assert beats.last(T0) == T0
+
+
+@given(st.floats(0, 1e6), st.floats(0, 0.99), st.integers(1, 600))
+def test_whoever_starts_at_a_beat_knows_which_it_was(later: float, jitter: float, every_s: int) -> None:
+    beats = Beats(T0, every_s, jitter, "berlin canary")
+    at = beats.next(T0 + later)
+    assert at > T0 + later
+    assert beats.last(at) == at
+    assert beats.last(beats.next(at)) > at
+    assert beats.next(at) - at <= every_s * (1 + jitter) + 1e-3
 
 
 def test_the_catalogue_is_what_is_exposed_and_all_is_there_at_zero() -> None:

@@ -1,0 +1,167 @@
+"""One prober put together from its settings: people, probes, ledger, metrics; and what changes when the settings do."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+import psycopg2
+
+from monitoring.client.api import Api
+from monitoring.probes.accounts import ProbeAccounts, load_or_create
+from monitoring.probes.archive import upload
+from monitoring.probes.canary import CanaryProbe
+from monitoring.probes.failures import Deadline
+from monitoring.probes.journal import Journal, unfinished
+from monitoring.probes.kinds import Probe
+from monitoring.probes.kinds.connect import Certificate, Connect
+from monitoring.probes.kinds.http import Health, Keys, Login, Media
+from monitoring.probes.kinds.sockets import Broadcast, Call, CatchUp, Link, ReadSync, Revoke, Two
+from monitoring.probes.members import Member
+from monitoring.probes.metrics import ProbeMetrics
+from monitoring.probes.runner import Planned, Runner, judge
+from monitoring.probes.settings import SERVICE, Kind, Settings
+
+SETTLE_EVERY_S = 1
+CERTIFICATE_EVERY_S = 60
+UPLOAD_EVERY_S = 10
+
+log = logging.getLogger("probe")
+
+
+class Prober:
+    """Everything of one prober. Made once; `follow` takes what may change."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ConfigError or OSError when people or journal cannot be kept."""
+        self._settings = settings
+        file = settings.file
+        self.metrics = ProbeMetrics(tls=file.messenger.startswith("https:"), routes=settings.routes)
+        self._accounts = load_or_create(settings.path(file.people))
+        left: dict[str, float] = {}
+        self._journal: Journal | None = None
+        if file.journal:
+            folder = settings.path(file.journal.folder)
+            left = unfinished(folder)
+            self._journal = Journal(folder)
+        self._canaries = {route: self._canary(route) for route in settings.routes}
+        next(iter(self._canaries.values())).abandon(left)
+        self._members: list[Member] = []
+        self._made: dict[tuple[Kind, int], Probe] = {}
+        self._runner = Runner(self.metrics, float(file.jitter), file.name)
+
+    def start(self) -> None:
+        """Probe from now on."""
+        scheduler, file = self._runner.scheduler, self._settings.file
+        self.follow(self._settings)
+        scheduler.add_job(self._settle, "interval", seconds=SETTLE_EVERY_S, coalesce=True)
+        if file.journal and file.journal.ledger_url_file:
+            scheduler.add_job(self._upload, "interval", seconds=UPLOAD_EVERY_S, coalesce=True, max_instances=1)
+        if file.messenger.startswith("https:"):
+            certificate = Certificate(file.messenger, self.metrics.certificate_expiry.set)
+            now = datetime.now(UTC)
+            scheduler.add_job(
+                certificate.run, "interval", seconds=CERTIFICATE_EVERY_S, next_run_time=now, coalesce=True
+            )
+        scheduler.start()
+
+    def follow(self, settings: Settings) -> None:
+        """Go by these probes from now on. Raises ValueError when something else was changed."""
+        if settings.fixed() != self._settings.fixed():
+            raise ValueError("something else than `probes` was changed, which takes a new start")
+        self._settings = settings
+        self._runner.plan(dict(self._planned()))
+        self.metrics.settings_loaded.set(1)
+
+    def stop(self) -> None:
+        """Disconnect everybody, and put the journal on the disk."""
+        self._runner.scheduler.shutdown(wait=False)
+        for canary in self._canaries.values():
+            canary.stop()
+        if self._journal:
+            self._journal.close()
+
+    def _planned(self) -> Iterator[tuple[str, Planned]]:
+        for kind, probe in self._settings.file.probes.items():
+            every_s, timeout_s = float(probe.every), float(probe.timeout)
+            if kind == "canary":
+                for (source, target), canary in self._canaries.items():
+                    yield f"canary {source} {target}", Planned(kind, every_s, timeout_s, canary.start)
+            else:
+                yield kind, Planned(kind, every_s, timeout_s, self._starter(kind, timeout_s))
+
+    def _starter(self, kind: Kind, timeout_s: float) -> Callable[[float], None]:
+        made = self._made.get((kind, int(timeout_s)))
+        if made is None:
+            made = self._made[kind, int(timeout_s)] = self._make(kind, timeout_s)
+
+        def start(intended: float) -> None:
+            judge(self.metrics, kind, made, Deadline(intended + timeout_s), self._forget)
+
+        return start
+
+    def _make(self, kind: Kind, timeout_s: float) -> Probe:
+        file, base = self._settings.file, self._accounts.sender
+        # People of its own for each kind: what one kind does to its devices is not in the way of another.
+        one, other = (self._member(f"{base}-{kind.replace('_', '-')}-{n}", file.messenger, timeout_s) for n in (1, 2))
+        two = Two(one, other)
+        makers: dict[Kind, Callable[[], Probe]] = {
+            "connect": lambda: Connect(
+                self._member(self._accounts.connector, file.messenger, timeout_s), self.metrics.phase
+            ),
+            "health": lambda: Health(file.nodes.values() or (file.messenger,)),
+            "login": lambda: Login(one),
+            "catch_up": lambda: CatchUp(two),
+            "read_sync": lambda: ReadSync(two),
+            "revoke": lambda: Revoke(one),
+            "link": lambda: Link(one),
+            "keys": lambda: Keys(one, other),
+            "media": lambda: Media(one, other),
+            "call": lambda: Call(two),
+            "broadcast": partial(self._broadcast, timeout_s),
+        }
+        return makers[kind]()
+
+    def _broadcast(self, timeout_s: float) -> Broadcast:
+        settings = self._settings
+        token = settings.path(settings.file.admin_token_file or "").read_text().strip()
+        places = [
+            self._member(f"{self._accounts.sender}-broadcast-{place}", settings.url(place), timeout_s)
+            for place in settings.file.nodes or (SERVICE,)
+        ]
+        return Broadcast(places, token)
+
+    def _member(self, name: str, url: str, timeout_s: float) -> Member:
+        member = Member(Api(url, timeout_s), name, self._accounts.password)
+        self._members.append(member)
+        return member
+
+    def _forget(self) -> None:
+        for member in self._members:
+            member.forget()
+
+    def _canary(self, route: tuple[str, str]) -> CanaryProbe:
+        accounts: ProbeAccounts = self._accounts.on(*route) if self._settings.file.nodes else self._accounts
+        source, target = (Api(self._settings.url(place)) for place in route)
+        return CanaryProbe(route, (source, target), accounts, self.metrics, self._journal)
+
+    def _settle(self) -> None:
+        for canary in self._canaries.values():
+            canary.settle()
+        self.metrics.heartbeat.set(time.time())
+
+    def _upload(self) -> None:
+        """What cannot be uploaded stays in the journal, and goes with the next upload."""
+        file = self._settings.file
+        assert file.journal and file.journal.ledger_url_file  # noqa: S101  the job is only there with both
+        try:
+            url = self._settings.path(file.journal.ledger_url_file).read_text().strip()
+            upload(url, file.name, self._settings.path(file.journal.folder))
+        except (OSError, psycopg2.Error) as error:
+            log.info("the ledger cannot be uploaded: %s", type(error).__name__)
+            self.metrics.uploaded(False)
+        else:
+            self.metrics.uploaded(True)
