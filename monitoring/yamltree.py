@@ -398,7 +398,7 @@ class _Decoder:
             return self._struct(node, kind, path)
         container, item = _container(kind)
         if container is not None:
-            return self._many(node, item, path) if container is tuple else self._table(node, item, path)
+            return self._many(node, item, path) if container is tuple else self._table(node, get_args(kind)[0], item, path)
         return self._leaf(node, kind, path)
 
     def _struct(self, node: Node, kind: type[msgspec.Struct], path: str) -> Any:
@@ -433,10 +433,13 @@ class _Decoder:
             return _INVALID
         return tuple(self.value(item, kind, f"{path}[{i}]") for i, item in enumerate(node.value))
 
-    def _table(self, node: Node, kind: Any, path: str) -> Any:
+    def _table(self, node: Node, names: Any, kind: Any, path: str) -> Any:
         if not isinstance(node.value, dict):
             self._refuse(node.line, f"{_at(path)}expected a mapping, found {_sort(node)}")
             return _INVALID
+        for key in node.value if get_origin(names) is Literal else ():
+            if key not in get_args(names):
+                self._refuse(node.key_lines[key], f"{_at(path)}{unknown('name', key, get_args(names))}")
         return {key: self.value(child, kind, _join(path, key)) for key, child in node.value.items()}
 
     def _leaf(self, node: Node, kind: Any, path: str) -> Any:

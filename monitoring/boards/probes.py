@@ -43,8 +43,10 @@ def board(slos: Sequence[Slo]) -> Board:
         rows=(
             Row(5, (_ok(probe), _connect_ok(connects), _lost(), _alive()), (6, 6, 6, 6), title="Now"),
             Row(8, (_server(fanout), _outside(fanout)), (12, 12), title="The same 95 %, measured twice"),
-            Row(8, (_outcomes(), _heatmap()), (12, 12), title="Canaries"),
-            Row(7, (_connects(), _failures(), _skipped()), (8, 8, 8), title="Connections, and the prober itself"),
+            Row(8, (_outcomes(), _ways(), _heatmap()), (8, 8, 8), title="Canaries"),
+            Row(7, (_connects(), _failures(), _phases()), (8, 8, 8), title="Connections"),
+            Row(7, (_kinds(), _why(), _run_time()), (8, 8, 8), title="What else people do"),
+            Row(7, (_skipped(), _own_faults(), _start_delay()), (8, 8, 8), title="The prober itself"),
         ),
     )
 
@@ -150,6 +152,21 @@ def _outcomes() -> Panel:
     )
 
 
+def _ways() -> Panel:
+    good = signals.PROBE_CANARIES.rate(NODES, ("source", "target"), {"outcome": "delivered"})
+    bad = f"1 - {good} / ({signals.PROBE_CANARIES.rate(NODES, ('source', 'target'))} > 0)"
+    return lines(
+        "probes/ways",
+        "Not in time, by the way they took",
+        "From the node a canary was sent to, to the node it was waited for at. One node in all the bad ways: that "
+        "node. All ways between two nodes and none within one: what carries messages between nodes.",
+        "percentunit",
+        Query(bad, "{{source}} → {{target}}"),
+        maximum=ONE,
+        books=("probe",),
+    )
+
+
 def _heatmap() -> Panel:
     return Panel(
         key="probes/heatmap",
@@ -178,8 +195,8 @@ def _failures() -> Panel:
     return lines(
         "probes/failures",
         "Where connections failed",
-        "dns, tcp and tls are before the nodes; upgrade and auth are the nodes' refusals; timeout and close are a "
-        "node that hangs or dies. All at zero is as it should be.",
+        "dns, tcp and tls are before the nodes; upgrade, auth and refused are the nodes' words; timeout and close "
+        "are a node that hangs or dies. All at zero is as it should be.",
         "ops",
         Query(signals.PROBE_CONNECT_FAILURES.rate(NODES, ("reason",)), "{{reason}}"),
         books=("connects", "certificate"),
@@ -187,12 +204,83 @@ def _failures() -> Panel:
 
 
 def _skipped() -> Panel:
-    runs = f"{signals.PROBE_CANARIES.rate(NODES)} + {signals.PROBE_SKIPPED.rate(NODES)}"
+    begun = signals.PROBE_START_DELAY.event_rate(NODES)
+    runs = f"{begun} + {signals.PROBE_SKIPPED.rate(NODES)}"
     return lines(
         "probes/skipped",
         "Runs that could not start in time",
         "Share of the schedule the prober itself missed; then the machine it runs on is too busy to judge others.",
         "percentunit",
         Query(share(signals.PROBE_SKIPPED.rate(NODES), f"({runs})"), "skipped"),
+        books=("probe-absent",),
+    )
+
+
+def _phases() -> Panel:
+    return lines(
+        "probes/phases",
+        "Steps of a connection, p95",
+        "A token over HTTP, the name, TCP, TLS, the handshake, the welcome: which of them is slow.",
+        "s",
+        Query(signals.PROBE_PHASES.quantile(P95, NODES, ("phase",)), "{{phase}}"),
+        books=("connects",),
+    )
+
+
+def _kinds() -> Panel:
+    failed = signals.PROBE_RUNS.rate(NODES, ("probe",), {"outcome": "failed"})
+    return lines(
+        "probes/kinds",
+        "Runs that failed, by probe",
+        "Share of the runs of each kind that failed: signing in, coming back, reading on another device, revoking, "
+        "linking, keys, attachments, calls.",
+        "percentunit",
+        Query(share(failed, signals.PROBE_RUNS.rate(NODES, ("probe",))), "{{probe}}"),
+        maximum=ONE,
+        books=("probe-failing",),
+    )
+
+
+def _why() -> Panel:
+    return lines(
+        "probes/why",
+        "Why they failed",
+        "wrong is an answer that breaks a promise; the others are as for connections.",
+        "ops",
+        Query(signals.PROBE_FAILURES.rate(NODES, ("probe", "reason")), "{{probe}} {{reason}}"),
+        books=("probe-failing",),
+    )
+
+
+def _run_time() -> Panel:
+    return lines(
+        "probes/run-time",
+        "What they took, p95",
+        "Of runs that went well: from what a person does to what they see.",
+        "s",
+        Query(signals.PROBE_RUN_TIME.quantile(P95, NODES, ("probe",)), "{{probe}}"),
+        books=("probe-failing",),
+    )
+
+
+def _own_faults() -> Panel:
+    return lines(
+        "probes/own-faults",
+        "Runs that say nothing of the messenger",
+        "starved: started too late to judge. resources: the machine ran out of something. bug: a mistake in the "
+        "prober. None of them counts in an objective.",
+        "ops",
+        Query(signals.PROBE_OWN_FAULTS.rate(NODES, ("reason",)), "{{reason}}"),
+        books=("probe-absent",),
+    )
+
+
+def _start_delay() -> Panel:
+    return lines(
+        "probes/start-delay",
+        "How late runs start",
+        "From the moment the schedule meant to the start; beyond a quarter of a second a run is not made.",
+        "s",
+        *quantiles(signals.PROBE_START_DELAY, NODES),
         books=("probe-absent",),
     )

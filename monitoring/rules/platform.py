@@ -24,12 +24,17 @@ _SHORT_HOLD = Duration.parse("30s")
 """Two scrapes in production: one that failed tells nothing."""
 _LONG_HOLD = Duration.parse("1m")
 _WINDOW = Duration.parse("5m")
+_LONG_WINDOW = Duration.parse("15m")
+"""For probes that run every few minutes: two of them lie in it."""
 
 _NODES = Scope((Matcher("job", "=", signals.JOB),))
 _PROBES = Scope((Matcher("job", "=", signals.PROBE_JOB),))
 _PER_NODE = ("job", "instance")
 
 _PROBE_SILENCE_S = 60
+_FAILING_SHARE, _FAILING_RUNS = Decimal("0.5"), Decimal("1.5")
+"""More often than not, and twice: `increase` tells a little less than two when it extrapolates."""
+_QUORUM = 2
 _LOG_LAG_LIMIT_S = 10
 """As in the node's own readiness."""
 _LOOP_LAG_LIMIT_S = Decimal("0.25")
@@ -62,6 +67,7 @@ class Direct:
     summary: str
     description: str
     hold: Duration | None = None
+    window: Duration = _WINDOW
 
 
 def _node_down(nodes: Scope, _probes: Scope) -> str:
@@ -143,6 +149,24 @@ def _certificate(left_s: int, above_s: int | None = None) -> Callable[[Scope, Sc
 def _probe_absent(_nodes: Scope, probes: Scope) -> str:
     heartbeat = signals.PROBE_HEARTBEAT.value(probes)
     return f"absent({heartbeat})\nor\ntime() - {heartbeat} > {_PROBE_SILENCE_S}"
+
+
+def _failing(probes: Scope) -> str:
+    """Kinds of probe that fail more often than not, for each prober."""
+    per = (*_PER_NODE, "probe")
+    failed = signals.PROBE_RUNS.increase(probes, per, {"outcome": "failed"})
+    share = f"{failed} / {signals.PROBE_RUNS.increase(probes, per)}"
+    return f"({share} > {plain(_FAILING_SHARE)} and {failed} > {plain(_FAILING_RUNS)})"
+
+
+def _probe_failing(_nodes: Scope, probes: Scope) -> str:
+    # One place may have trouble of its own: of several probers two must see it.
+    probers = f"count by (job) ({signals.PROBE_HEARTBEAT.value(probes)})"
+    return f"count by (job, probe) {_failing(probes)}\n>= on (job) group_left\nclamp_max({probers}, {_QUORUM})"
+
+
+def _probe_failing_here(nodes: Scope, probes: Scope) -> str:
+    return f"{_failing(probes)}\nunless on (job, probe)\n({_probe_failing(nodes, probes)})"
 
 
 def _canary_lost(_nodes: Scope, probes: Scope) -> str:
@@ -247,6 +271,19 @@ MESSENGER = (
         _SHORT_HOLD,
     ),
     Direct(
+        "ProbeFailing", "page", "probe-failing", _probe_failing,
+        "What people do with the messenger fails",
+        "The probe {{ $labels.probe }} fails more often than not, for {{ $value }} of those who try it from outside.",
+        window=_LONG_WINDOW,
+    ),
+    Direct(
+        "ProbeFailingHere", "ticket", "probe-failing", _probe_failing_here,
+        "One prober cannot do what others can",
+        f"The probe {{{{ $labels.probe }}}} of {_NODE} fails more often than not, and no other prober's does: "
+        "look at its place first.",
+        window=_LONG_WINDOW,
+    ),
+    Direct(
         "ProbeCanaryLost", "page", "probe-canary-lost", _canary_lost,
         "A canary message was lost",
         f"{_COUNT} canary messages from {_NODE} never arrived. A confirmed loss breaks the promise, however much "
@@ -278,7 +315,7 @@ def messenger(profile: Profile, service: str) -> RuleFile:
 
 
 def _alert(direct: Direct, profile: Profile, service: str) -> Alert:
-    window = str(profile.window(_WINDOW))
+    window = str(profile.window(direct.window))
     return Alert(
         alert=direct.name,
         expr=direct.expr(Scope(_NODES.matchers, window), Scope(_PROBES.matchers, window)),

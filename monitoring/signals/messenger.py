@@ -97,10 +97,23 @@ MEMORY = Gauge("process_resident_memory_bytes", "Memory of the process", "bytes"
 OPEN_DESCRIPTORS = Gauge("process_open_fds", "Descriptors the process has open")
 MAX_DESCRIPTORS = Gauge("process_max_fds", "Descriptors it may have")
 
+_KINDS = (
+    "canary", "connect", "health", "login", "catch_up", "read_sync", "revoke", "link", "keys", "media", "call",
+    "broadcast",
+)  # fmt: skip
+_FAILURES = ("dns", "tcp", "tls", "upgrade", "auth", "timeout", "close", "refused", "wrong")
+
+_WAYS = ("messenger",)
+"""Or the names of the nodes."""
+
 PROBE_CANARIES = Counter(
     "messenger_probe_canaries_total",
     "Canary messages by how they ended",
-    labels={"outcome": ("delivered", "late", "lost", "duplicate", "reordered", "corrupted", "send_failed")},
+    labels={
+        "outcome": ("delivered", "late", "lost", "duplicate", "reordered", "corrupted", "send_failed"),
+        "source": _WAYS,
+        "target": _WAYS,
+    },
 )
 PROBE_LATENCY = Histogram("messenger_probe_latency_seconds", "From intended send to arrival at the other client", "s")
 PROBE_CONNECTS = Counter(
@@ -109,9 +122,34 @@ PROBE_CONNECTS = Counter(
 PROBE_CONNECT_FAILURES = Counter(
     "messenger_probe_connect_failures_total",
     "Fresh connections that failed, by where",
-    labels={"reason": ("dns", "tcp", "tls", "upgrade", "auth", "timeout", "close")},
+    labels={"reason": _FAILURES},
 )
-PROBE_SKIPPED = Counter("messenger_probe_skipped_total", "Probe runs that could not start in time")
+PROBE_PHASES = Histogram(
+    "messenger_probe_connect_phase_seconds",
+    "Each step of a fresh connection",
+    "s",
+    labels={"phase": ("auth", "dns", "tcp", "tls", "upgrade", "welcome")},
+)
+PROBE_RUNS = Counter(
+    "messenger_probe_runs_total",
+    "Runs of probes by how they ended",
+    labels={"probe": _KINDS, "outcome": ("ok", "failed")},
+)
+PROBE_FAILURES = Counter(
+    "messenger_probe_failures_total", "Runs that failed, by where", labels={"probe": _KINDS, "reason": _FAILURES}
+)
+PROBE_RUN_TIME = Histogram(
+    "messenger_probe_run_seconds", "What a run took of what its promise is about", "s", labels={"probe": _KINDS}
+)
+PROBE_OWN_FAULTS = Counter(
+    "messenger_probe_own_faults_total",
+    "Runs that say nothing of the messenger",
+    labels={"probe": _KINDS, "reason": ("starved", "resources", "bug")},
+)
+PROBE_SKIPPED = Counter(
+    "messenger_probe_skipped_total", "Probe runs that could not start in time", labels={"probe": _KINDS}
+)
+PROBE_START_DELAY = Histogram("messenger_probe_start_delay_seconds", "How much later than meant a run started", "s")
 PROBE_CERTIFICATE_EXPIRY = Gauge(
     "messenger_probe_certificate_expiry_timestamp_seconds", "When the certificate ends, Unix time"
 )

@@ -28,6 +28,11 @@ def probe(name: str, **labels: str) -> str:
     return _series(name, "messenger-probe", "p1", labels)
 
 
+def elsewhere(series: str) -> str:
+    """The same of another prober."""
+    return series.replace('instance="p1"', 'instance="p2"')
+
+
 def _series(name: str, job: str, instance: str, labels: Mapping[str, str]) -> str:
     every = {"job": job, "instance": instance} | labels
     matchers = (Matcher(label, "=", value) for label, value in every.items())
@@ -61,6 +66,8 @@ EXPIRY = probe("messenger_probe_certificate_expiry_timestamp_seconds")
 OPEN, ALLOWED = node("process_open_fds"), node("process_max_fds")
 LATE = probe("messenger_probe_canaries_total", outcome="late")
 LOST = probe("messenger_probe_canaries_total", outcome="lost")
+RUNS_WELL = probe("messenger_probe_runs_total", probe="link", outcome="ok")
+RUNS_ILL = probe("messenger_probe_runs_total", probe="link", outcome="failed")
 
 
 def loop(well: float, ill: float) -> dict[str, str]:
@@ -102,6 +109,12 @@ CASES: dict[str, tuple[dict[str, str], int, int]] = {
     "CertificateExpiresSoon": ({EXPIRY: level(22 * DAY_S, 20 * DAY_S)}, 0, 0),
     "CertificateExpires": ({EXPIRY: level(4 * DAY_S, 2 * DAY_S)}, 0, 0),
     "ProbeAbsent": ({HEARTBEAT: level(10_000, 0)}, SHORT_HOLD, 0),
+    # More than half of the 44 runs between the first and the last scrape of fifteen minutes.
+    "ProbeFailing": ({RUNS_WELL: pace(1, 0), RUNS_ILL: pace(0, 1), HEARTBEAT: level(1, 1)}, 22, 22),
+    "ProbeFailingHere": (
+        {RUNS_WELL: pace(1, 0), RUNS_ILL: pace(0, 1), HEARTBEAT: level(1, 1), elsewhere(HEARTBEAT): level(1, 1)},
+        22, 22,
+    ),
     "ProbeCanaryLost": ({LOST: counter((FAULT - 1, 0), (1, 1), (LAST - FAULT, 0))}, 0, WINDOW - (END - FAULT)),
 }  # fmt: skip
 
@@ -173,6 +186,28 @@ def test_it_fires_on_its_fault_and_resets_after_it(tmp_path: Path, alert: str) -
         pytest.param("CertificateExpiresSoon", {probe("up"): level(1, 1)}, id="no TLS, no certificate"),
         pytest.param("CertificateExpiresSoon", {EXPIRY: level(2 * DAY_S, DAY_S)}, id="it ends now, which is a page"),
         pytest.param("ProbeAbsent", {HEARTBEAT: counter((LAST, SCRAPE_S))}, id="the probe runs"),
+        pytest.param(
+            "ProbeFailing",
+            {RUNS_WELL: pace(1, 0), RUNS_ILL: pace(0, 1), HEARTBEAT: level(1, 1), elsewhere(HEARTBEAT): level(1, 1),
+             elsewhere(RUNS_WELL): pace(1, 1)},
+            id="one of two probers fails",
+        ),
+        pytest.param(
+            "ProbeFailing",
+            {RUNS_WELL: pace(1, 1), RUNS_ILL: pace(0, 1), HEARTBEAT: level(1, 1)},
+            id="half of the runs fail",
+        ),
+        pytest.param(
+            "ProbeFailing",
+            {RUNS_ILL: counter((FAULT, 0), (1, 1), (LAST - FAULT, 0)), HEARTBEAT: level(1, 1)},
+            id="one run failed",
+        ),
+        pytest.param(
+            "ProbeFailingHere",
+            {RUNS_WELL: pace(1, 0), RUNS_ILL: pace(0, 1), HEARTBEAT: level(1, 1), elsewhere(HEARTBEAT): level(1, 1),
+             elsewhere(RUNS_WELL): pace(1, 0), elsewhere(RUNS_ILL): pace(0, 1)},
+            id="two probers fail, which is a page",
+        ),
         pytest.param(
             "ProbeCanaryLost", {LATE: pace(0, 1)}, id="late is not lost"
         ),
