@@ -398,7 +398,9 @@ class _Decoder:
             return self._struct(node, kind, path)
         container, item = _container(kind)
         if container is not None:
-            return self._many(node, item, path) if container is tuple else self._table(node, get_args(kind)[0], item, path)
+            return (
+                self._many(node, item, path) if container is tuple else self._table(node, get_args(kind)[0], item, path)
+            )
         return self._leaf(node, kind, path)
 
     def _struct(self, node: Node, kind: type[msgspec.Struct], path: str) -> Any:

@@ -28,7 +28,7 @@ BENCHMARKS = {
     "sends": "sends",
 }
 """What `make bench` runs, in this order: name and module."""
-ON_REQUEST = {"seed": "seed", "devices": "devices", "web": "web"}
+ON_REQUEST = {"seed": "seed", "devices": "devices", "web": "web", "probing": "probing"}
 LIMIT_S = 600.0
 
 

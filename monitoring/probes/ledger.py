@@ -7,6 +7,7 @@ or altered is counted beside that, because each is a broken promise of its own.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,11 +44,14 @@ class Ledger:
 
     def __init__(self) -> None:
         self._canaries: dict[str, _Canary] = {}
+        self._waiting: deque[str] = deque()
+        """Whose deadline has not passed, in the order they were sent."""
         self._last_arrived = 0
 
     def sent(self, canary_id: str, number: int, body: str, intended: float) -> None:
         """A canary is on its way; `intended` is when the schedule wanted it sent."""
         self._canaries[canary_id] = _Canary(number, body, intended)
+        self._waiting.append(canary_id)
 
     def failed(self, canary_id: str) -> Iterator[End]:
         """It could not even be sent."""
@@ -85,11 +89,15 @@ class Ledger:
 
     def settle(self, now: float) -> Iterator[End]:
         """Ends of canaries whose deadline has passed; old ones are forgotten."""
-        for canary_id, canary in tuple(self._canaries.items()):
-            if now - canary.intended <= FINAL_AFTER_S:
-                break  # in the order they were sent
-            if not canary.ended:
+        while self._waiting:
+            canary_id = self._waiting[0]
+            canary = self._canaries.get(canary_id)  # None: it could not be sent
+            if canary and now - canary.intended <= FINAL_AFTER_S:
+                break
+            self._waiting.popleft()
+            if canary and not canary.ended:
                 canary.ended = True
                 yield End("lost" if canary.acknowledged or canary.arrived else "send_failed", None, canary_id)
-            if len(self._canaries) > REMEMBERED:
-                del self._canaries[canary_id]
+        waiting = len(self._waiting)
+        while len(self._canaries) > max(REMEMBERED, waiting):
+            del self._canaries[next(iter(self._canaries))]

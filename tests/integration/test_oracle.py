@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -27,9 +25,9 @@ from monitoring.rules import names
 from monitoring.rules.build import slo_file
 from monitoring.rules.profile import Profile
 from monitoring.spec.model import Slo
+from tests.support.backfilled import backfilled
 from tests.support.binaries import require
 from tests.support.objectives import KINDS, SLOS
-from tests.support.prometheus import running_prometheus
 from tests.support.stories import INSTANCES, Track, bad_of_total, good_of_total, seeds, story
 
 SCRAPE_S, EVALUATION_S = 5, 11  # evaluations fall between scrapes, where increases are extrapolated
@@ -73,7 +71,7 @@ class TestRawQueriesOverABackfilledDatabase:
     def test_random_traffic(self, chosen: list[int]) -> None:
         series = [one for number, seed in enumerate(chosen) for one in _scraped(number, seed)]
         store = Store(series)
-        with _backfilled(series) as ask:
+        with backfilled(series) as ask:
             for number, seed in enumerate(chosen):
                 chance = Random(seed)
                 for query in _queries(number):
@@ -123,32 +121,10 @@ def _queries(number: int) -> Iterator[str]:
     yield from (query.replace("N", str(number)) for query in PLAIN_QUERIES)
 
 
-@contextmanager
-def _backfilled(series: Sequence[Series]) -> Iterator[Callable[[str, int], float | None]]:
-    """A real Prometheus on blocks made of these samples: a function of (query, moment in ms)."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        lines = [f"{_labelled(one)} {value!r} {at / 1000:.3f}" for one in series for at, value in one.samples]
-        (folder / "samples.txt").write_text("\n".join([*lines, "# EOF\n"]))
-        made = [require("promtool"), "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
-        subprocess.run(made, cwd=folder, check=True, capture_output=True)
-        with running_prometheus(folder) as prometheus:
-            yield lambda query, at_ms: _only(prometheus.query(query, at_ms / 1000))
-
-
-def _only(found: list[tuple[dict[str, str], float]]) -> float | None:
-    assert [labels for labels, _ in found] in ([], [{}])
-    return found[0][1] if found else None
-
-
 def _same(ours: float | None, theirs: float | None) -> bool:
     if ours is None or theirs is None:
         return ours is theirs
     return math.isclose(ours, theirs, rel_tol=RELATIVE, abs_tol=RELATIVE) or (math.isnan(ours) and math.isnan(theirs))
-
-
-def _labelled(series: Series) -> str:
-    return str(Track(series.name, dict(series.labels), ()))
 
 
 def _unit_test(slos: Sequence[Slo], seed: int) -> UnitTest:
