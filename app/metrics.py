@@ -219,7 +219,7 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_media_bytes_total", "counter", "Bytes of media taken in and given out by this node.",
          {"direction": ("in", "out")}),
     Spec("messenger_fault_active", "gauge", "1 while a fault switch is on (development only).",
-         {"fault": ("fanout_delay", "fanout_stall", "refuse_sends", "refuse_connects")}),
+         {"fault": ("fanout_delay", "fanout_stall", "refuse_sends", "refuse_connects", "drop_every")}),
     Spec("messenger_build_info", "gauge", "Constant 1, labelled with the running version.",
          {"version": (__version__,), "python": (platform.python_version(),)}),
 )  # fmt: skip
