@@ -71,9 +71,7 @@ def blueprint(
     def set_faults() -> Response:
         """Slow or stop fan-out, refuse sends or handshakes, lose sends, on this node; in development only."""
         form = body(Switches)
-        switch_faults(
-            form.fanout_delay_ms, form.fanout_stall, form.refuse_sends, form.refuse_connects, form.drop_every
-        )
+        switch_faults(form.fanout_delay_ms, form.fanout_stall, form.refuse_sends, form.refuse_connects, form.drop_every)
         return answer(form)
 
     return bp

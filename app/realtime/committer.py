@@ -21,7 +21,7 @@ from app import logs
 from app.domain.ids import DeviceId
 from app.domain.log import Entry, Kind
 from app.errors import AppError, Conflict, Forbidden, Unavailable
-from app.metrics import FANOUT_SLO_S, Metrics
+from app.metrics import FANOUT_SLO_S, Metrics, Outcomes, outcome_of, path_of
 from app.protocol import wire
 from app.realtime.connection import Connection
 from app.realtime.faults import Faults
@@ -49,11 +49,17 @@ log = logs.get("committer")
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A send on its way."""
+    """A send on its way; `probe`: of a probe, which is counted apart."""
 
     conn: Connection
     message: NewMessage
     arrived: float
+    probe: bool
+
+    @property
+    def path(self) -> str:
+        """How its fan-out is counted."""
+        return path_of("message", probe=self.probe)
 
     @property
     def key(self) -> tuple[DeviceId, str]:
@@ -74,25 +80,23 @@ class Committer:
         # Deliveries counted as owed before the commit; kept over refusals, as clients repeat with the same id.
         self._overdue: OrderedDict[tuple[DeviceId, str], int] = OrderedDict()
         self._rows = metrics.histogram("messenger_send_batch_rows")
-        self._stage = metrics.histogram("messenger_fanout_stage_seconds", "message", "commit")
-        self._failed = metrics.counter("messenger_fanout_errors_total", "message", "commit")
+        paths = ("message", "probe")
+        self._stage = {path: metrics.histogram("messenger_fanout_stage_seconds", path, "commit") for path in paths}
+        self._failed = {path: metrics.counter("messenger_fanout_errors_total", path, "commit") for path in paths}
         self._retransmits = metrics.counter("messenger_send_retransmits_total")
-        self._outcomes = {
-            name: metrics.counter("messenger_requests_total", "ws", name)
-            for name in ("ok", "client_error", "server_error")
-        }
+        self._outcomes = Outcomes(metrics, "ws")
         metrics.gauge("messenger_send_queue_length").read = self._queue.qsize
         self._taken = self._answered = 0
 
-    def put(self, conn: Connection, message: NewMessage) -> bool:
-        """Take a send; False when too many wait. Called in read callbacks."""
+    def put(self, conn: Connection, message: NewMessage, *, probe: bool) -> bool:
+        """Take a send, of a probe or of a user; False when too many wait. Called in read callbacks."""
         if self._faults.refuse_sends:
-            self._outcomes["server_error"].add()
+            self._outcomes.add("server_error", probe=probe)
             return False
         try:
-            self._queue.put_nowait(Pending(conn, message, time.perf_counter()))
+            self._queue.put_nowait(Pending(conn, message, time.perf_counter(), probe))
         except Full:
-            self._outcomes["server_error"].add()
+            self._outcomes.add("server_error", probe=probe)
             return False
         self._taken += 1
         return True
@@ -126,7 +130,7 @@ class Committer:
         kept = []
         for pending in batch:
             if self._faults.loses_send():
-                self._outcomes["ok"].add()
+                self._outcomes.add("ok", probe=pending.probe)
                 pending.conn.send(wire.frame(_empty_ack(pending.message)))
             else:
                 kept.append(pending)
@@ -156,7 +160,7 @@ class Committer:
                 break  # what follows came later
             if pending.key not in self._overdue:
                 owed = self._overdue[pending.key] = self._hub.live_listeners(pending.message.conv)
-                self._hub.owe("message", owed)
+                self._hub.owe(pending.path, owed)
         while len(self._overdue) > MAX_OVERDUE:
             self._overdue.popitem(last=False)
 
@@ -167,18 +171,18 @@ class Committer:
         owed: list[int] = []
         replies: list[Reply] = []
         for pending, stored in zip(batch, answers, strict=True):
-            self._stage.observe(now - pending.arrived)
+            self._stage[pending.path].observe(now - pending.arrived)
             answer = _judge(stored) if isinstance(stored, Committed) else stored
             if isinstance(answer, AppError):
                 replies.append((pending.conn, self._error(pending, answer)))
                 continue
             message = pending.message
-            self._outcomes["ok"].add()
+            self._outcomes.add("ok", probe=pending.probe)
             ack = wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)
             replies.append((pending.conn, wire.frame(ack)))
             counted = self._overdue.pop(pending.key, 0)
             if answer.outcome != "new":
-                self._retransmits.add()
+                self._retransmits.add(not pending.probe)
                 continue
             owed.append(counted)
             entries.append(
@@ -201,8 +205,8 @@ class Committer:
 
     def _error(self, pending: Pending, error: AppError) -> bytes:
         server_side = error.http_status >= 500
-        self._outcomes["server_error" if server_side else "client_error"].add()
-        self._failed.add()
+        self._outcomes.add(outcome_of(error.http_status), probe=pending.probe)
+        self._failed[pending.path].add()
         retry = BUSY_RETRY_MS if server_side else None
         return wire.error_frame(error, pending.message.client_id, retry)
 
