@@ -283,18 +283,13 @@ class Metrics(Collector):
             yield _family(spec, self.children(spec))
 
 
-class Outcomes:
-    """`messenger_requests_total` of one transport: what users asked for. What probes ask is counted nowhere."""
+def requests_of(metrics: Metrics, transport: str) -> dict[bool, dict[str, Counter]]:
+    """`messenger_requests_total` of one transport: by whether a probe asks, then by outcome.
 
-    __slots__ = ("_children",)
-
-    def __init__(self, metrics: Metrics, transport: str) -> None:
-        self._children = {name: metrics.counter("messenger_requests_total", transport, name) for name in OUTCOMES}
-
-    def add(self, outcome: str, *, probe: bool) -> None:
-        """One of `OUTCOMES`, of a user or of a probe."""
-        if not probe:
-            self._children[outcome].add()
+    Those of probes are in no catalogue, so nobody scrapes them: the metric is the users' alone.
+    """
+    users = {name: metrics.counter("messenger_requests_total", transport, name) for name in OUTCOMES}
+    return {False: users, True: {name: Counter() for name in OUTCOMES}}
 
 
 def outcome_of(status: int) -> str:

@@ -17,7 +17,7 @@ from app.config import Config
 from app.domain.people import Identity
 from app.errors import AppError, InvalidRequest, Unauthenticated
 from app.http.contract import ID_PATTERN
-from app.metrics import Metrics, Outcomes, outcome_of
+from app.metrics import Metrics, outcome_of, requests_of
 from app.services.accounts import Accounts
 
 MAX_BODY_BYTES = 64 * 1024
@@ -120,7 +120,7 @@ def install(app: Flask, config: Config, metrics: Metrics) -> None:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["regex"] = _Regex
     app.url_map.converters["id"] = _Id
-    outcomes = Outcomes(metrics, "http")
+    outcomes = requests_of(metrics, "http")
 
     @app.before_request
     def begin() -> Response | None:
@@ -129,7 +129,7 @@ def install(app: Flask, config: Config, metrics: Metrics) -> None:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        outcomes.add(outcome_of(response.status_code), probe=g.get("probe", False))
+        outcomes[g.get("probe", False)][outcome_of(response.status_code)].add()
         _allow_origin(response, config)
         # The path only: a query may hold a token. Upgrades come by the thousand and are counted, not logged.
         (log.debug if response.status_code == 101 else log.info)(

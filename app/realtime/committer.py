@@ -21,7 +21,7 @@ from app import logs
 from app.domain.ids import DeviceId
 from app.domain.log import Entry, Kind
 from app.errors import AppError, Conflict, Forbidden, Unavailable
-from app.metrics import FANOUT_SLO_S, Metrics, Outcomes, outcome_of, path_of
+from app.metrics import FANOUT_SLO_S, Metrics, outcome_of, path_of, requests_of
 from app.protocol import wire
 from app.realtime.connection import Connection
 from app.realtime.faults import Faults
@@ -57,14 +57,19 @@ class Pending:
     probe: bool
 
     @property
-    def path(self) -> str:
-        """How its fan-out is counted."""
-        return path_of("message", probe=self.probe)
-
-    @property
     def key(self) -> tuple[DeviceId, str]:
         """What a repetition of the same send shares with it."""
         return self.message.device, self.message.client_id
+
+
+class Numbers:
+    """What is counted of sends, of those of users or of those of probes."""
+
+    def __init__(self, metrics: Metrics, *, probe: bool) -> None:
+        self.path = path_of("message", probe=probe)
+        self.stage = metrics.histogram("messenger_fanout_stage_seconds", self.path, "commit")
+        self.failed = metrics.counter("messenger_fanout_errors_total", self.path, "commit")
+        self.outcomes = requests_of(metrics, "ws")[probe]
 
 
 class Committer:
@@ -80,23 +85,20 @@ class Committer:
         # Deliveries counted as owed before the commit; kept over refusals, as clients repeat with the same id.
         self._overdue: OrderedDict[tuple[DeviceId, str], int] = OrderedDict()
         self._rows = metrics.histogram("messenger_send_batch_rows")
-        paths = ("message", "probe")
-        self._stage = {path: metrics.histogram("messenger_fanout_stage_seconds", path, "commit") for path in paths}
-        self._failed = {path: metrics.counter("messenger_fanout_errors_total", path, "commit") for path in paths}
         self._retransmits = metrics.counter("messenger_send_retransmits_total")
-        self._outcomes = Outcomes(metrics, "ws")
+        self._numbers = {probe: Numbers(metrics, probe=probe) for probe in (False, True)}
         metrics.gauge("messenger_send_queue_length").read = self._queue.qsize
         self._taken = self._answered = 0
 
     def put(self, conn: Connection, message: NewMessage, *, probe: bool) -> bool:
         """Take a send, of a probe or of a user; False when too many wait. Called in read callbacks."""
         if self._faults.refuse_sends:
-            self._outcomes.add("server_error", probe=probe)
+            self._numbers[probe].outcomes["server_error"].add()
             return False
         try:
             self._queue.put_nowait(Pending(conn, message, time.perf_counter(), probe))
         except Full:
-            self._outcomes.add("server_error", probe=probe)
+            self._numbers[probe].outcomes["server_error"].add()
             return False
         self._taken += 1
         return True
@@ -130,7 +132,7 @@ class Committer:
         kept = []
         for pending in batch:
             if self._faults.loses_send():
-                self._outcomes.add("ok", probe=pending.probe)
+                self._numbers[pending.probe].outcomes["ok"].add()
                 pending.conn.send(wire.frame(_empty_ack(pending.message)))
             else:
                 kept.append(pending)
@@ -160,7 +162,7 @@ class Committer:
                 break  # what follows came later
             if pending.key not in self._overdue:
                 owed = self._overdue[pending.key] = self._hub.live_listeners(pending.message.conv)
-                self._hub.owe(pending.path, owed)
+                self._hub.owe(self._numbers[pending.probe].path, owed)
         while len(self._overdue) > MAX_OVERDUE:
             self._overdue.popitem(last=False)
 
@@ -171,13 +173,14 @@ class Committer:
         owed: list[int] = []
         replies: list[Reply] = []
         for pending, stored in zip(batch, answers, strict=True):
-            self._stage[pending.path].observe(now - pending.arrived)
+            numbers = self._numbers[pending.probe]
+            numbers.stage.observe(now - pending.arrived)
             answer = _judge(stored) if isinstance(stored, Committed) else stored
             if isinstance(answer, AppError):
                 replies.append((pending.conn, self._error(pending, answer)))
                 continue
             message = pending.message
-            self._outcomes.add("ok", probe=pending.probe)
+            numbers.outcomes["ok"].add()
             ack = wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)
             replies.append((pending.conn, wire.frame(ack)))
             counted = self._overdue.pop(pending.key, 0)
@@ -205,8 +208,9 @@ class Committer:
 
     def _error(self, pending: Pending, error: AppError) -> bytes:
         server_side = error.http_status >= 500
-        self._outcomes.add(outcome_of(error.http_status), probe=pending.probe)
-        self._failed[pending.path].add()
+        numbers = self._numbers[pending.probe]
+        numbers.outcomes[outcome_of(error.http_status)].add()
+        numbers.failed.add()
         retry = BUSY_RETRY_MS if server_side else None
         return wire.error_frame(error, pending.message.client_id, retry)
 

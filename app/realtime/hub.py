@@ -328,10 +328,10 @@ class Hub:
     def is_of_probes(self, conv: ConversationId) -> bool:
         """Whether those who hear `conv` here are probes; False when nobody does."""
         topic = self._topics.get(conv)
-        if topic is None:
-            return False
-        first = next(iter(topic.live or (topic.transit.joining if topic.transit is not None else ())), None)
-        return first is not None and first.probe
+        if topic is not None and topic.live:
+            return topic.live[0].probe
+        joining = topic.transit.joining if topic is not None and topic.transit is not None else ()
+        return any(session.probe for session in joining)
 
     @contextmanager
     def overhear(self) -> Iterator[Overheard]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from app.domain.ids import ConversationId
 from app.domain.people import Identity
 from app.errors import AppError, InvalidRequest, TooMany, Unauthenticated, Unavailable
-from app.metrics import CATALOGUE, Metrics, Outcomes, path_of
+from app.metrics import CATALOGUE, Metrics, path_of, requests_of
 from app.protocol import wire
 from app.protocol.frames import MAX_MESSAGE_BYTES
 from app.realtime.arrivals import Arrival, Arrivals
@@ -96,7 +96,7 @@ class Gatekeeper:
             }
             for probe in (False, True)
         }
-        self._outcomes = Outcomes(metrics, "ws")
+        self._outcomes = requests_of(metrics, "ws")
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
         self._closes = {code: metrics.counter("messenger_ws_closes_total", code) for code in _CLOSE_CODES}
         self.outboxes = Outboxes()
@@ -125,7 +125,8 @@ class Gatekeeper:
         try:
             self._obey(conn, wire.decode(text), arrived)
         except AppError as error:
-            self._outcomes.add("client_error", probe=isinstance(conn.session, Session) and conn.session.probe)
+            probe = isinstance(conn.session, Session) and conn.session.probe
+            self._outcomes[probe]["client_error"].add()
             conn.send(wire.error_frame(error))
             if error.close_code:
                 conn.close(error.close_code, error.code)
@@ -191,7 +192,7 @@ class Gatekeeper:
             self._switchboard.say(session, command)
         else:
             self._note(session, command)
-            self._outcomes.add("ok", probe=session.probe)
+            self._outcomes[session.probe]["ok"].add()
             validate = self._validate[session.probe].get(type(command))
             if validate is not None:
                 validate.observe(time.perf_counter() - arrived)
@@ -229,7 +230,7 @@ class Gatekeeper:
             session.conn.send(wire.error_frame(Unavailable("busy; send it again"), command.id, BUSY_RETRY_MS))
 
     def _slow_down(self, session: Session, command: wire.AnyCommand) -> None:
-        self._outcomes.add("client_error", probe=session.probe)
+        self._outcomes[session.probe]["client_error"].add()
         message_id = command.id if isinstance(command, wire.Send) else None
         if isinstance(command, wire.CallCommand):
             message_id = command.call

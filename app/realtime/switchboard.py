@@ -14,7 +14,7 @@ from gevent.queue import Full, Queue
 from app import logs
 from app.domain.calls import Verb
 from app.errors import AppError, Unavailable
-from app.metrics import Metrics, Outcomes, outcome_of
+from app.metrics import Metrics, outcome_of, requests_of
 from app.protocol import wire
 from app.realtime.hub import Session
 from app.services.calls import Calls, Said
@@ -34,7 +34,7 @@ class Switchboard:
         self._queues: list[Queue[tuple[Session, Said]]] = [Queue(maxsize=MAX_WAITING) for _ in range(WORKERS)]
         self._stage = metrics.histogram("messenger_fanout_stage_seconds", "call", "commit")
         self._failed = metrics.counter("messenger_fanout_errors_total", "call", "commit")
-        self._outcomes = Outcomes(metrics, "ws")
+        self._outcomes = requests_of(metrics, "ws")
 
     def say(self, session: Session, command: wire.AnyCall) -> None:
         """A device says something about a call; it gets `call.ack` or `error`. Called in read callbacks."""
@@ -42,7 +42,7 @@ class Switchboard:
         try:
             self._queues[said.conv % WORKERS].put_nowait((session, said))
         except Full:
-            self._outcomes.add("server_error", probe=session.probe)
+            self._outcomes[session.probe]["server_error"].add()
             session.conn.send(wire.error_frame(Unavailable("busy; say it again"), said.call, BUSY_RETRY_MS))
 
     def run(self, number: int) -> None:
@@ -58,13 +58,13 @@ class Switchboard:
                 log.exception("a call could not be decided")
                 self._refuse(session, said, Unavailable())
             else:
-                self._outcomes.add("ok", probe=session.probe)
+                self._outcomes[session.probe]["ok"].add()
                 session.conn.send(wire.frame(wire.CallAck(said.call, said.conv, told)))
             self._stage.observe(time.perf_counter() - started)
 
     def _refuse(self, session: Session, said: Said, error: AppError) -> None:
         server_side = error.http_status >= 500
-        self._outcomes.add(outcome_of(error.http_status), probe=session.probe)
+        self._outcomes[session.probe][outcome_of(error.http_status)].add()
         self._failed.add(server_side)
         session.conn.send(wire.error_frame(error, said.call, BUSY_RETRY_MS if server_side else None))
 

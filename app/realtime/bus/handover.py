@@ -15,8 +15,7 @@ def row(event: Sequenced, *, probe: bool = False) -> BusFrame:
     Somebody who joins does so on nodes, too, where nobody listened to that conversation so far: that row is for all.
     """
     audience = Audience.EVERYBODY if event.kind is Kind.JOINED else Audience.CONVERSATION
-    place = (event.conv, event.seq, event.kind, event.user, event.ts)
-    return BusFrame("message", audience, *place, event.frame, probe=probe)
+    return BusFrame("message", audience, event.conv, event.seq, event.kind, event.user, event.ts, event.frame, 0, probe)
 
 
 def wanted_by(hub: Hub) -> Wanted:

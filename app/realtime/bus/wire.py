@@ -56,7 +56,7 @@ class BusFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     @property
     def counted_as(self) -> str:
         """The `path` label of what is measured of it on its way."""
-        return path_of(self.path, probe=self.probe)
+        return path_of(self.path, probe=True) if self.probe else self.path
 
 
 _encode = msgspec.msgpack.encode
