@@ -36,6 +36,7 @@ class Config:
     bus_shards: int
     jwt_secret: str
     admin_token: str | None
+    probe_token: str | None
     cors_origin: tuple[str, ...]
     cdn_url: str | None
     host: str
@@ -132,9 +133,11 @@ def _unfit_for_production(values: Mapping[str, Any], environ: Mapping[str, str])
         mistakes.append("JWT_SECRET: is the development secret; `python -m app secrets` makes a strong one")
     if "*" in (values.get("cors_origin") or ()):
         mistakes.append("CORS_ORIGIN: a wildcard is refused in production; name the origins")
-    admin_token = environ.get("ADMIN_TOKEN")
-    if admin_token and len(admin_token) < MIN_SECRET_CHARS:
-        mistakes.append(f"ADMIN_TOKEN: needs at least {MIN_SECRET_CHARS} characters")
+    mistakes += [
+        f"{key}: needs at least {MIN_SECRET_CHARS} characters"
+        for key in ("ADMIN_TOKEN", "PROBE_TOKEN")
+        if 0 < len(environ.get(key, "")) < MIN_SECRET_CHARS
+    ]
     return mistakes
 
 
@@ -232,6 +235,9 @@ SETTINGS: tuple[Setting, ...] = (
             f"signs access tokens; at least {MIN_SECRET_CHARS} characters; changing it signs everybody out", True),
     Setting("ADMIN_TOKEN", _text, None, "SECRET",
             "bearer token of POST /test/broadcast; without it the endpoint does not exist", True),
+    Setting("PROBE_TOKEN", _text, None, "SECRET",
+            "bearer token that registers probes of the monitoring, who are kept out of the users' metrics; "
+            "without it there are none", True),
     Setting("CORS_ORIGIN", _origins, None, "https://chat.example.com",
             "origins, comma-separated, whose pages may call the API and open WebSockets"),
     Setting("CDN_URL", _url("https", "http"), None, "https://cdn.example.com",

@@ -35,10 +35,14 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 PATHS = (
     "message", "receipt", "read", "read_sync", "typing", "presence", "device", "keys", "to_device", "call", "broadcast",
-    "catch_up",
+    "catch_up", "probe",
 )  # fmt: skip
 """Everything that is fanned out to sockets; the `path` label. A read marker goes to the reader's other devices as
-`read_sync`, which has an objective of its own, and to everybody else as `read`."""
+`read_sync`, which has an objective of its own, and to everybody else as `read`. Messages, receipts and read markers of
+the monitoring's probes are `probe`: the users' objectives must not contain them."""
+
+OF_USERS = frozenset({"message", "receipt", "read", "read_sync"})
+"""The paths that hold nothing of probes."""
 
 STAGES = ("validate", "commit", "publish", "relay", "write")
 """The stretches of one fan-out; the `stage` label."""
@@ -53,6 +57,7 @@ LATENCY_BUCKETS_S = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, FANOUT_SLO_S, 0.5, 1.0, READ_SYNC_SLO_S, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 FINE_BUCKETS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+OUTCOMES = ("ok", "client_error", "server_error")
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
@@ -176,12 +181,12 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_fanout_clock_skew_total", "counter",
          "Events whose latency came out negative, because two nodes' clocks differ."),
     Spec("messenger_deliveries_settled_total", "counter",
-         "Owed message deliveries whose 30 seconds are over, to devices connected all the while."),
+         "Owed message deliveries whose 30 seconds are over, to devices of users connected all the while."),
     Spec("messenger_deliveries_confirmed_total", "counter", "Settled deliveries that the device had acknowledged."),
     Spec("messenger_send_retransmits_total", "counter",
          "Sends that repeated an id which was stored already: the client had not heard the ack."),
-    Spec("messenger_requests_total", "counter", "HTTP requests and socket commands by outcome.",
-         {"transport": ("http", "ws"), "outcome": ("ok", "client_error", "server_error")}),
+    Spec("messenger_requests_total", "counter", "HTTP requests and socket commands of users by outcome.",
+         {"transport": ("http", "ws"), "outcome": OUTCOMES}),
     Spec("messenger_database_query_seconds", "histogram", "Time of one transaction, waiting for a connection included.",
          buckets=FINE_BUCKETS_S),
     Spec("messenger_redis_command_seconds", "histogram", "Time of one Redis publish.", buckets=FINE_BUCKETS_S),
@@ -219,7 +224,7 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_media_bytes_total", "counter", "Bytes of media taken in and given out by this node.",
          {"direction": ("in", "out")}),
     Spec("messenger_fault_active", "gauge", "1 while a fault switch is on (development only).",
-         {"fault": ("fanout_delay", "fanout_stall", "refuse_sends", "refuse_connects")}),
+         {"fault": ("fanout_delay", "fanout_stall", "refuse_sends", "refuse_connects", "drop_every")}),
     Spec("messenger_build_info", "gauge", "Constant 1, labelled with the running version.",
          {"version": (__version__,), "python": (platform.python_version(),)}),
 )  # fmt: skip
@@ -276,6 +281,27 @@ class Metrics(Collector):
         """Everything as prometheus_client's values; a node's scrapes are rendered by `app.exposition`."""
         for spec in CATALOGUE:
             yield _family(spec, self.children(spec))
+
+
+def requests_of(metrics: Metrics, transport: str) -> dict[bool, dict[str, Counter]]:
+    """`messenger_requests_total` of one transport: by whether a probe asks, then by outcome.
+
+    Those of probes are in no catalogue, so nobody scrapes them: the metric is the users' alone.
+    """
+    users = {name: metrics.counter("messenger_requests_total", transport, name) for name in OUTCOMES}
+    return {False: users, True: {name: Counter() for name in OUTCOMES}}
+
+
+def outcome_of(status: int) -> str:
+    """Which outcome an HTTP status is."""
+    if status >= 500:
+        return "server_error"
+    return "ok" if status < 400 else "client_error"
+
+
+def path_of(path: str, *, probe: bool) -> str:
+    """The `path` under which something is counted that a user or a probe caused."""
+    return "probe" if probe and path in OF_USERS else path
 
 
 def _children(spec: Spec, recording: bool) -> dict[tuple[str, ...], Child]:

@@ -13,11 +13,23 @@ DeviceType = Literal["WEB", "MOBILE", "DESKTOP"]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A device whose token was checked; `expires_at` in Unix seconds."""
+    """A device whose token was checked; `expires_at` in Unix seconds.
+
+    `probe` is known once the database was asked: a token does not say it.
+    """
 
     user: UserId
     device: DeviceId
     expires_at: float
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a device is; `probe`: of the monitoring, and none of the users."""
+
+    user: UserId
+    probe: bool
 
 
 class DeviceEventKind(IntEnum):

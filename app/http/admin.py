@@ -30,23 +30,27 @@ class Announced(msgspec.Struct):
 
 
 class Switches(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of faults: how much later frames leave, or that none leaves; whether sends or handshakes are refused."""
+    """Body of faults: how much later frames leave, or that none leaves; whether sends or handshakes are refused; of how
+    many sends one is acknowledged and lost (0: none is).
+    """
 
     fanout_delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
     fanout_stall: bool = False
     refuse_sends: bool = False
     refuse_connects: bool = False
+    drop_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
 def blueprint(
     config: Config,
     broadcast_to_all: Callable[[str], tuple[str, int]],
-    switch_faults: Callable[[int, bool, bool, bool], None],
+    switch_faults: Callable[[int, bool, bool, bool, int], None],
 ) -> Blueprint:
     """`/test/…`; every route needs ADMIN_TOKEN.
 
     `broadcast_to_all(body)` returns the word's id and the connections of this node;
-    `switch_faults(delay_ms, stall, refuse_sends, refuse_connects)` raises NotFound where the switches do not exist.
+    `switch_faults(delay_ms, stall, refuse_sends, refuse_connects, drop_every)` raises NotFound where the switches do
+    not exist.
     """
     bp = Blueprint("admin", __name__, url_prefix="/test")
 
@@ -65,9 +69,9 @@ def blueprint(
     @bp.post("/faults")
     @operation(who="admin", takes=Switches, gives=Switches, errors=(NotFound,))
     def set_faults() -> Response:
-        """Slow or stop fan-out, refuse sends or handshakes, on this node; in development only."""
+        """Slow or stop fan-out, refuse sends or handshakes, lose sends, on this node; in development only."""
         form = body(Switches)
-        switch_faults(form.fanout_delay_ms, form.fanout_stall, form.refuse_sends, form.refuse_connects)
+        switch_faults(form.fanout_delay_ms, form.fanout_stall, form.refuse_sends, form.refuse_connects, form.drop_every)
         return answer(form)
 
     return bp

@@ -11,7 +11,7 @@ from msgspec import Meta
 from app.config import Config
 from app.domain.people import DeviceType
 from app.errors import Conflict, TooMany, Unauthenticated, Unavailable
-from app.http.base import answer, body, caller, client_address
+from app.http.base import answer, body, caller, client_address, note_probe, require_prober
 from app.http.contract import operation
 from app.services.accounts import Accounts, SignedIn
 from app.services.throttle import Throttle
@@ -30,11 +30,17 @@ class Device(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Credentials(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of register and login."""
+    """Body of login."""
 
     name: _Name
     password: _Password
     device: Device = msgspec.field(default_factory=Device)
+
+
+class Registration(Credentials, forbid_unknown_fields=True):
+    """Body of register. `probe`: of the monitoring, and none of the users; needs PROBE_TOKEN as bearer."""
+
+    probe: bool = False
 
 
 class RefreshToken(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,13 +60,29 @@ def blueprint(accounts: Accounts, throttle: Throttle, config: Config) -> Bluepri
     """`/auth/…`"""
     bp = Blueprint("auth", __name__, url_prefix="/auth")
 
+    def _known(signed_in: SignedIn) -> Response:
+        note_probe(accounts.is_probe(signed_in.user))
+        return tokens_answer(signed_in)
+
     @bp.post("/register")
-    @operation(who="anybody", takes=Credentials, gives=SignedIn, status=201, errors=(Conflict, TooMany, Unavailable))
+    @operation(
+        who="anybody",
+        takes=Registration,
+        gives=SignedIn,
+        status=201,
+        errors=(Unauthenticated, Conflict, TooMany, Unavailable),
+    )
     def register() -> Response:
-        """A new person with a first device."""
+        """A new person with a first device; a probe of the monitoring only with PROBE_TOKEN as bearer."""
         throttle.spend(f"address:{client_address(config)}")
-        form = body(Credentials)
-        return tokens_answer(accounts.register(form.name, form.password, form.device.type, form.device.name), 201)
+        form = body(Registration)
+        if form.probe:
+            require_prober(config)
+            note_probe(True)
+        device = form.device
+        return tokens_answer(
+            accounts.register(form.name, form.password, device.type, device.name, probe=form.probe), status=201
+        )
 
     @bp.post("/login")
     @operation(who="anybody", takes=Credentials, gives=SignedIn, errors=(Unauthenticated, TooMany, Unavailable))
@@ -68,13 +90,13 @@ def blueprint(accounts: Accounts, throttle: Throttle, config: Config) -> Bluepri
         """A new device of a person."""
         form = body(Credentials)
         throttle.spend(f"address:{client_address(config)}", f"name:{form.name}")
-        return tokens_answer(accounts.login(form.name, form.password, form.device.type, form.device.name))
+        return _known(accounts.login(form.name, form.password, form.device.type, form.device.name))
 
     @bp.post("/refresh")
     @operation(who="anybody", takes=RefreshToken, gives=SignedIn, errors=(Unauthenticated, Unavailable))
     def refresh() -> Response:
         """New tokens for a refresh token, which works once."""
-        return tokens_answer(accounts.refresh(body(RefreshToken).refresh_token))
+        return _known(accounts.refresh(body(RefreshToken).refresh_token))
 
     @bp.post("/logout")
     @operation(status=204)

@@ -17,7 +17,7 @@ from app.config import Config
 from app.domain.people import Identity
 from app.errors import AppError, InvalidRequest, Unauthenticated
 from app.http.contract import ID_PATTERN
-from app.metrics import Metrics
+from app.metrics import Metrics, outcome_of, requests_of
 from app.services.accounts import Accounts
 
 MAX_BODY_BYTES = 64 * 1024
@@ -55,13 +55,29 @@ def bearer() -> str:
 
 def caller(accounts: Accounts) -> Identity:
     """Who calls; checked against the database, so that a revoked device is refused. Raises AppError."""
-    return accounts.authenticate(bearer())
+    identity = accounts.authenticate(bearer())
+    note_probe(identity.probe)
+    return identity
+
+
+def note_probe(probe: bool) -> None:
+    """Once it is known who asks: a probe's request is not counted among the users'."""
+    g.probe = probe
 
 
 def require_admin(config: Config) -> None:
     """Let only holders of ADMIN_TOKEN through. Raises Unauthenticated."""
-    if not config.admin_token or not hmac.compare_digest(bearer().encode(), config.admin_token.encode()):
-        raise Unauthenticated("the admin token is needed")
+    _require("admin", config.admin_token)
+
+
+def require_prober(config: Config) -> None:
+    """Let only holders of PROBE_TOKEN through. Raises Unauthenticated."""
+    _require("probe", config.probe_token)
+
+
+def _require(name: str, token: str | None) -> None:
+    if not token or not hmac.compare_digest(bearer().encode(), token.encode()):
+        raise Unauthenticated(f"the {name} token is needed")
 
 
 def client_address(config: Config) -> str:
@@ -104,10 +120,7 @@ def install(app: Flask, config: Config, metrics: Metrics) -> None:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.converters["regex"] = _Regex
     app.url_map.converters["id"] = _Id
-    outcomes = {
-        name: metrics.counter("messenger_requests_total", "http", name)
-        for name in ("ok", "client_error", "server_error")
-    }
+    outcomes = requests_of(metrics, "http")
 
     @app.before_request
     def begin() -> Response | None:
@@ -116,10 +129,7 @@ def install(app: Flask, config: Config, metrics: Metrics) -> None:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        if response.status_code >= 500:
-            outcomes["server_error"].add()
-        else:
-            outcomes["ok" if response.status_code < 400 else "client_error"].add()
+        outcomes[g.get("probe", False)][outcome_of(response.status_code)].add()
         _allow_origin(response, config)
         # The path only: a query may hold a token. Upgrades come by the thousand and are counted, not logged.
         (log.debug if response.status_code == 101 else log.info)(

@@ -23,7 +23,7 @@ from app.errors import (
     Unavailable,
 )
 from app.http.auth import Device, tokens_answer
-from app.http.base import answer, body, caller, client_address
+from app.http.base import answer, body, caller, client_address, note_probe
 from app.http.contract import operation
 from app.services.accounts import Accounts, SignedIn
 from app.services.links import Claim, LinkProgress, Links
@@ -116,7 +116,9 @@ def blueprint(accounts: Accounts, links: Links, throttle: Throttle, config: Conf
     def collect() -> Response:
         """Be signed in after the other device has confirmed."""
         throttle.spend(f"collect:{client_address(config)}")
-        return tokens_answer(links.collect(body(Collecting).claim_token), 201)
+        signed_in = links.collect(body(Collecting).claim_token)
+        note_probe(accounts.is_probe(signed_in.user))
+        return tokens_answer(signed_in, 201)
 
     return bp
 

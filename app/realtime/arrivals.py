@@ -144,7 +144,15 @@ class Arrivals:
     def _admit(self, arrival: Arrival, admission: Admission, heard: Overheard) -> None:
         """No switch of greenlets happens between the read and the end of this."""
         conn, identity = arrival.conn, arrival.identity
-        session = Session(conn, identity.user, identity.device, identity.expires_at, time.time(), admission.fence)
+        session = Session(
+            conn,
+            identity.user,
+            identity.device,
+            identity.expires_at,
+            time.time(),
+            admission.fence,
+            probe=admission.probe,
+        )
         if heard.fences.get(identity.device, 0) > admission.fence:
             conn.close(4409, "this device connected anew")
         if not conn.open or not self._hub.attach(session):

@@ -21,7 +21,7 @@ from app import logs
 from app.domain.ids import DeviceId
 from app.domain.log import Entry, Kind
 from app.errors import AppError, Conflict, Forbidden, Unavailable
-from app.metrics import FANOUT_SLO_S, Metrics
+from app.metrics import FANOUT_SLO_S, Metrics, outcome_of, path_of, requests_of
 from app.protocol import wire
 from app.realtime.connection import Connection
 from app.realtime.faults import Faults
@@ -49,16 +49,27 @@ log = logs.get("committer")
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A send on its way."""
+    """A send on its way; `probe`: of a probe, which is counted apart."""
 
     conn: Connection
     message: NewMessage
     arrived: float
+    probe: bool
 
     @property
     def key(self) -> tuple[DeviceId, str]:
         """What a repetition of the same send shares with it."""
         return self.message.device, self.message.client_id
+
+
+class Numbers:
+    """What is counted of sends, of those of users or of those of probes."""
+
+    def __init__(self, metrics: Metrics, *, probe: bool) -> None:
+        self.path = path_of("message", probe=probe)
+        self.stage = metrics.histogram("messenger_fanout_stage_seconds", self.path, "commit")
+        self.failed = metrics.counter("messenger_fanout_errors_total", self.path, "commit")
+        self.outcomes = requests_of(metrics, "ws")[probe]
 
 
 class Committer:
@@ -74,25 +85,20 @@ class Committer:
         # Deliveries counted as owed before the commit; kept over refusals, as clients repeat with the same id.
         self._overdue: OrderedDict[tuple[DeviceId, str], int] = OrderedDict()
         self._rows = metrics.histogram("messenger_send_batch_rows")
-        self._stage = metrics.histogram("messenger_fanout_stage_seconds", "message", "commit")
-        self._failed = metrics.counter("messenger_fanout_errors_total", "message", "commit")
         self._retransmits = metrics.counter("messenger_send_retransmits_total")
-        self._outcomes = {
-            name: metrics.counter("messenger_requests_total", "ws", name)
-            for name in ("ok", "client_error", "server_error")
-        }
+        self._numbers = {probe: Numbers(metrics, probe=probe) for probe in (False, True)}
         metrics.gauge("messenger_send_queue_length").read = self._queue.qsize
         self._taken = self._answered = 0
 
-    def put(self, conn: Connection, message: NewMessage) -> bool:
-        """Take a send; False when too many wait. Called in read callbacks."""
+    def put(self, conn: Connection, message: NewMessage, *, probe: bool) -> bool:
+        """Take a send, of a probe or of a user; False when too many wait. Called in read callbacks."""
         if self._faults.refuse_sends:
-            self._outcomes["server_error"].add()
+            self._numbers[probe].outcomes["server_error"].add()
             return False
         try:
-            self._queue.put_nowait(Pending(conn, message, time.perf_counter()))
+            self._queue.put_nowait(Pending(conn, message, time.perf_counter(), probe))
         except Full:
-            self._outcomes["server_error"].add()
+            self._numbers[probe].outcomes["server_error"].add()
             return False
         self._taken += 1
         return True
@@ -111,12 +117,26 @@ class Committer:
             gevent.sleep(max(0.0, begun_at + PACE_S - time.monotonic()))
             begun_at = time.monotonic()
             batch: list[Pending] = take_batch(self._queue, MAX_BATCH, size=_size_chars, max_size=MAX_BATCH_CHARS)
-            self._under_way = batch
+            self._under_way = self._without_lost(batch)
             try:
-                self._commit(batch)
+                if self._under_way:
+                    self._commit(self._under_way)
             finally:
                 self._under_way = []
                 self._answered += len(batch)
+
+    def _without_lost(self, batch: list[Pending]) -> list[Pending]:
+        """What is to be committed of a batch. What a fault switch loses is acknowledged here, and that is its end."""
+        if not self._faults.drop_every:
+            return batch
+        kept = []
+        for pending in batch:
+            if self._faults.loses_send():
+                self._numbers[pending.probe].outcomes["ok"].add()
+                pending.conn.send(wire.frame(_empty_ack(pending.message)))
+            else:
+                kept.append(pending)
+        return kept
 
     def _commit(self, batch: list[Pending]) -> None:
         try:
@@ -142,7 +162,7 @@ class Committer:
                 break  # what follows came later
             if pending.key not in self._overdue:
                 owed = self._overdue[pending.key] = self._hub.live_listeners(pending.message.conv)
-                self._hub.owe("message", owed)
+                self._hub.owe(self._numbers[pending.probe].path, owed)
         while len(self._overdue) > MAX_OVERDUE:
             self._overdue.popitem(last=False)
 
@@ -153,18 +173,19 @@ class Committer:
         owed: list[int] = []
         replies: list[Reply] = []
         for pending, stored in zip(batch, answers, strict=True):
-            self._stage.observe(now - pending.arrived)
+            numbers = self._numbers[pending.probe]
+            numbers.stage.observe(now - pending.arrived)
             answer = _judge(stored) if isinstance(stored, Committed) else stored
             if isinstance(answer, AppError):
                 replies.append((pending.conn, self._error(pending, answer)))
                 continue
             message = pending.message
-            self._outcomes["ok"].add()
+            numbers.outcomes["ok"].add()
             ack = wire.Ack(message.client_id, message.conv, answer.seq, answer.ts)
             replies.append((pending.conn, wire.frame(ack)))
             counted = self._overdue.pop(pending.key, 0)
             if answer.outcome != "new":
-                self._retransmits.add()
+                self._retransmits.add(not pending.probe)
                 continue
             owed.append(counted)
             entries.append(
@@ -187,10 +208,16 @@ class Committer:
 
     def _error(self, pending: Pending, error: AppError) -> bytes:
         server_side = error.http_status >= 500
-        self._outcomes["server_error" if server_side else "client_error"].add()
-        self._failed.add()
+        numbers = self._numbers[pending.probe]
+        numbers.outcomes[outcome_of(error.http_status)].add()
+        numbers.failed.add()
         retry = BUSY_RETRY_MS if server_side else None
         return wire.error_frame(error, pending.message.client_id, retry)
+
+
+def _empty_ack(message: NewMessage) -> wire.Ack:
+    """The ack of a message that was not stored: no row has the number 0, so no device takes it for one it has."""
+    return wire.Ack(message.client_id, message.conv, 0, message.ts)
 
 
 def _size_chars(pending: Pending) -> int:

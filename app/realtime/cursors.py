@@ -19,8 +19,9 @@ import gevent
 from app import logs
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.errors import AppError
-from app.metrics import READ_SYNC_SLO_S, Metrics
+from app.metrics import READ_SYNC_SLO_S, Metrics, path_of
 from app.protocol import wire
+from app.realtime.hub import Session
 from app.realtime.outlet import Outlet
 from app.services.messages import Messages
 from app.store.messages import Stored
@@ -41,12 +42,14 @@ class Mark:
     """A read marker on its way to the database; times in Unix seconds.
 
     `waiting_since` is when the first of those it stands for came, `owed` what was counted of it since it is overdue.
+    `probe`: the person is a probe.
     """
 
     seq: int
     device: DeviceId
     told_at: float
     waiting_since: float
+    probe: bool
     owed: int | None = None
 
 
@@ -57,7 +60,8 @@ class Cursors:
         self._messages = messages
         self._outlet = outlet
         self._commit = {
-            path: metrics.histogram("messenger_fanout_stage_seconds", path, "commit") for path in ("read", "receipt")
+            path: metrics.histogram("messenger_fanout_stage_seconds", path, "commit")
+            for path in ("read", "receipt", "probe")
         }
         self.epoch = ""
         """The name of the database that devices were sent rows of; the reconciler keeps it true."""
@@ -78,15 +82,15 @@ class Cursors:
         elif stored.seq > waiting.seq:
             self._delivered[key] = stored
 
-    def read(self, user: UserId, device: DeviceId, conv: ConversationId, seq: int, now: float) -> None:
-        """The person has read everything through `seq`, as `device` says. Called in read callbacks."""
-        key = (user, conv)
+    def read(self, session: Session, conv: ConversationId, seq: int, now: float) -> None:
+        """The person has read everything through `seq`, as this device says. Called in read callbacks."""
+        key, device, probe = (session.user, conv), session.device, session.probe
         waiting = self._read.get(key)
         if waiting is None:
             if len(self._read) < MAX_WAITING:
-                self._read[key] = Mark(seq, device, now, now)
+                self._read[key] = Mark(seq, device, now, now, probe)
         elif seq > waiting.seq:
-            self._read[key] = Mark(seq, device, now, waiting.waiting_since, waiting.owed)
+            self._read[key] = Mark(seq, device, now, waiting.waiting_since, probe, waiting.owed)
 
     def run(self) -> None:
         """Write for ever; a greenlet of its own."""
@@ -140,7 +144,7 @@ class Cursors:
             now = time.time()
             for user, conv, seq in moved:
                 mark = reads[user, conv]
-                self._commit["read"].observe(max(0.0, now - mark.told_at))
+                self._commit[path_of("read", probe=mark.probe)].observe(max(0.0, now - mark.told_at))
                 self._outlet.read_mark(conv, user, seq, mark.told_at, mark.device, mark.owed or 0)
 
     def _write_delivered(self) -> None:
@@ -148,7 +152,10 @@ class Cursors:
             batch = list(islice(self._delivered.items(), MAX_BATCH))
             started = time.perf_counter()
             receipts = self._messages.delivered([stored for _, stored in batch], self.epoch)
-            self._commit["receipt"].observe(time.perf_counter() - started, len(batch))
+            probes = sum([stored.probe for _, stored in batch])
+            took_s = time.perf_counter() - started
+            self._commit["receipt"].observe(took_s, len(batch) - probes)
+            self._commit["probe"].observe(took_s, probes)
             for key, stored in batch:
                 if self._delivered.get(key) is stored:
                     del self._delivered[key]

@@ -31,7 +31,7 @@ import msgspec
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.inbox import Posted
 from app.domain.log import Kind
-from app.metrics import Metrics
+from app.metrics import Metrics, path_of
 from app.realtime.connection import Connection
 from app.realtime.fanout import Fanout, Lane
 from app.realtime.limits import Account
@@ -67,7 +67,8 @@ class Session:
     """A signed-in connection. `fence` is PostgreSQL's number of it: of two of one device the higher one stays.
 
     `inbox`: through which seq of its inbox it was sent, or has named, what there is. `due` is its account with the rate
-    limit; `shared` the one with its person's other devices, when there are any.
+    limit; `shared` the one with its person's other devices, when there are any. `probe`: its person is one of the
+    monitoring's, and so is everybody in its conversations; what they hear is counted apart.
     """
 
     conn: Connection
@@ -82,6 +83,7 @@ class Session:
     mistakes: int = 0
     typed_at: float = 0.0
     inbox: int = 0
+    probe: bool = False
 
 
 class Topic:
@@ -323,6 +325,14 @@ class Hub:
         ahead = 0 if topic.transit is None else sum(a != BEHIND for a in topic.transit.joining.values())
         return len(topic.live) + ahead
 
+    def is_of_probes(self, conv: ConversationId) -> bool:
+        """Whether those who hear `conv` here are probes; False when nobody does."""
+        topic = self._topics.get(conv)
+        if topic is not None and topic.live:
+            return topic.live[0].probe
+        joining = topic.transit.joining if topic is not None and topic.transit is not None else ()
+        return any(session.probe for session in joining)
+
     @contextmanager
     def overhear(self) -> Iterator[Overheard]:
         """Collects what is told within the block and concerns those who are not here yet."""
@@ -489,9 +499,9 @@ class Hub:
 
     def owe_read_sync(self, conv: ConversationId, user: UserId, reader: DeviceId) -> int:
         """A marker is overdue although it is not stored yet: count what is owed to the reader's other devices here."""
-        n = len(self._other_devices(conv, user, reader))
-        self._fanout.owe("read_sync", n)
-        return n
+        others = self._other_devices(conv, user, reader)
+        self._fanout.owe(_path("read_sync", others), len(others))
+        return len(others)
 
     def _other_devices(self, conv: ConversationId, user: UserId, reader: DeviceId | None) -> tuple[Session, ...]:
         topic = self._topics.get(conv)
@@ -535,12 +545,18 @@ class Hub:
     def _to_listeners(
         self, path: str, listeners: tuple[Session, ...], frame: bytes, ts: float, topic: Topic | None, owed: int = 0
     ) -> None:
+        path = _path(path, listeners)
         # A counter never goes back: listeners who left meanwhile stay owed.
         self._fanout.owe(path, max(0, len(listeners) - owed))
         lane = None
         if topic is not None and (topic.transit is not None or self._fanout.is_large(listeners)):
             lane = _transit(topic).lane
         self._fanout.send(path, listeners, frame, ts, lane)
+
+
+def _path(path: str, listeners: tuple[Session, ...]) -> str:
+    """How a fan-out to these is counted; they are all probes or all users, so the first one tells."""
+    return path_of(path, probe=True) if listeners and listeners[0].probe else path
 
 
 def _without(things: tuple[T, ...], gone: T) -> tuple[T, ...]:

@@ -46,7 +46,7 @@ class Outlet:
             for event in events:
                 self._hub.deliver(event)
         if events:
-            self._bus.publish([row(event) for event in events])
+            self._bus.publish([row(event, probe=self._hub.is_of_probes(event.conv)) for event in events])
 
     def turn(self) -> AbstractContextManager[None]:
         """Everything told within the block leaves at its end, once a connection; it must not switch greenlets."""
@@ -56,7 +56,8 @@ class Outlet:
         """`user` has read through `seq`, as `reader` told this node at `ts`; `owed` as in `Hub.read_mark`."""
         frame = wire.frame(wire.ReadMark(conv, user, seq))
         if self._hub.read_mark(conv, user, seq, frame, ts, reader, owed):
-            self._bus.publish([BusFrame("read", Audience.CONVERSATION, conv, 0, Kind.MESSAGE, user, ts, frame, seq)])
+            place = (Audience.CONVERSATION, conv, 0, Kind.MESSAGE, user, ts)
+            self._bus.publish([BusFrame("read", *place, frame, seq, self._hub.is_of_probes(conv))])
 
     def owe_read_sync(self, conv: ConversationId, user: UserId, reader: DeviceId) -> int:
         """A marker is overdue: what is owed of it to the reader's other devices here, from now on counted."""
@@ -68,7 +69,8 @@ class Outlet:
         """An event outside the log, to everybody who hears `conv` except user `but`."""
         frame = wire.frame(event)
         self._hub.to_conversation(path, conv, frame, ts, but=but)
-        self._bus.publish([BusFrame(path, Audience.CONVERSATION, conv, 0, Kind.MESSAGE, but or 0, ts, frame)])
+        place = (Audience.CONVERSATION, conv, 0, Kind.MESSAGE, but or 0, ts)
+        self._bus.publish([BusFrame(path, *place, frame, probe=self._hub.is_of_probes(conv))])
 
     def broadcast(self, body: str) -> tuple[str, int]:
         """A word to every connection of every node; returns its id and the connections of this node."""

@@ -19,7 +19,7 @@ from app import logs
 from app.domain.ids import ConversationId, UserId
 from app.domain.people import DeviceEvent, DeviceEventKind
 from app.errors import AppError
-from app.metrics import Metrics
+from app.metrics import Metrics, path_of
 from app.protocol import wire
 from app.realtime.hub import Hub
 from app.realtime.lobby import Lobby
@@ -58,7 +58,7 @@ class Reconciler:
         self._lobby = lobby
         self._new_epoch = new_epoch
         self._recovered = {
-            path: metrics.counter("messenger_fanout_recovered_total", path) for path in ("message", "read")
+            path: metrics.counter("messenger_fanout_recovered_total", path) for path in ("message", "read", "probe")
         }
         self._position = ""
         self._epoch = ""
@@ -138,7 +138,10 @@ class Reconciler:
             self._settlement.owe(conv, first, last, now)
         for conv, user, seq, ts in news.reads:
             if self._hub.read_mark(conv, user, seq, wire.frame(wire.ReadMark(conv, user, seq)), ts):
-                self._recovered["read"].add()
+                self._recovered[self._path("read", conv)].add()
+
+    def _path(self, path: str, conv: ConversationId) -> str:
+        return path_of(path, probe=self._hub.is_of_probes(conv))
 
     def _heed_devices(self, events: Sequence[DeviceEvent]) -> None:
         known, self._known_events = self._known_events, {event.id for event in events}
@@ -176,7 +179,10 @@ class Reconciler:
         while wants:
             batch, wants = wants[:MAX_WANTS], wants[MAX_WANTS:]
             rows = self._messages.pages(batch, PAGE_ROWS)
-            self._recovered["message"].add(self._hub.deliver_all([sequenced(row) for row in rows]))
+            with self._hub.turn():
+                for row in rows:
+                    path = self._path("message", row.conv)
+                    self._recovered[path].add(self._hub.deliver(sequenced(row)))
             last = {row.conv: row.seq for row in rows}  # in the order of seq
             for want in batch:
                 reached = last.get(want.conv)

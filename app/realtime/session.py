@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from app.domain.ids import ConversationId
 from app.domain.people import Identity
 from app.errors import AppError, InvalidRequest, TooMany, Unauthenticated, Unavailable
-from app.metrics import CATALOGUE, Metrics
+from app.metrics import CATALOGUE, Metrics, path_of, requests_of
 from app.protocol import wire
 from app.protocol.frames import MAX_MESSAGE_BYTES
 from app.realtime.arrivals import Arrival, Arrivals
@@ -90,10 +90,13 @@ class Gatekeeper:
         self._went = went
         self._rate = float(send_rate_per_s)
         self._validate = {
-            kind: metrics.histogram("messenger_fanout_stage_seconds", path, "validate") for kind, path in _PATHS.items()
+            probe: {
+                kind: metrics.histogram("messenger_fanout_stage_seconds", path_of(path, probe=probe), "validate")
+                for kind, path in _PATHS.items()
+            }
+            for probe in (False, True)
         }
-        self._ok = metrics.counter("messenger_requests_total", "ws", "ok")
-        self._client_error = metrics.counter("messenger_requests_total", "ws", "client_error")
+        self._outcomes = requests_of(metrics, "ws")
         self._unauthenticated = metrics.counter("messenger_ws_connects_total", "unauthenticated")
         self._closes = {code: metrics.counter("messenger_ws_closes_total", code) for code in _CLOSE_CODES}
         self.outboxes = Outboxes()
@@ -122,7 +125,8 @@ class Gatekeeper:
         try:
             self._obey(conn, wire.decode(text), arrived)
         except AppError as error:
-            self._client_error.add()
+            probe = isinstance(conn.session, Session) and conn.session.probe
+            self._outcomes[probe]["client_error"].add()
             conn.send(wire.error_frame(error))
             if error.close_code:
                 conn.close(error.close_code, error.code)
@@ -188,8 +192,8 @@ class Gatekeeper:
             self._switchboard.say(session, command)
         else:
             self._note(session, command)
-            self._ok.add()
-            validate = self._validate.get(type(command))
+            self._outcomes[session.probe]["ok"].add()
+            validate = self._validate[session.probe].get(type(command))
             if validate is not None:
                 validate.observe(time.perf_counter() - arrived)
 
@@ -221,12 +225,12 @@ class Gatekeeper:
 
     def _send(self, session: Session, command: wire.Send, arrived: float) -> None:
         message = NewMessage(command.conv, session.user, session.device, command.id, command.body, time.time())
-        self._validate[wire.Send].observe(time.perf_counter() - arrived)
-        if not self._committer.put(session.conn, message):
+        self._validate[session.probe][wire.Send].observe(time.perf_counter() - arrived)
+        if not self._committer.put(session.conn, message, probe=session.probe):
             session.conn.send(wire.error_frame(Unavailable("busy; send it again"), command.id, BUSY_RETRY_MS))
 
     def _slow_down(self, session: Session, command: wire.AnyCommand) -> None:
-        self._client_error.add()
+        self._outcomes[session.probe]["client_error"].add()
         message_id = command.id if isinstance(command, wire.Send) else None
         if isinstance(command, wire.CallCommand):
             message_id = command.call
@@ -242,7 +246,7 @@ class Gatekeeper:
             if command.to_device is not None:
                 self._postman.acknowledged(session, command.to_device)
         elif isinstance(command, wire.Read):
-            self._cursors.read(session.user, session.device, command.conv, command.seq, time.time())
+            self._cursors.read(session, command.conv, command.seq, time.time())
         elif isinstance(command, wire.Typing):
             self._typing(session, command.conv)
         elif isinstance(command, wire.Sync):
@@ -267,7 +271,7 @@ class Gatekeeper:
                 unknown += 1
                 if unknown > MAX_UNKNOWN_CURSORS:  # what is kept must not grow with what a client makes up
                     continue
-            self._cursors.delivered(Stored(session.device, session.user, conv, seq, sent))
+            self._cursors.delivered(Stored(session.device, session.user, conv, seq, sent, session.probe))
 
     def _typing(self, session: Session, conv: ConversationId) -> None:
         # What the hub knows is enough here: it lasts seconds and nothing is stored.

@@ -51,9 +51,12 @@ class Settlement:
         self._turned_at = 0.0
 
     def owe(self, conv: ConversationId, first: int, last: int, now: float) -> None:
-        """The log has the rows `first` to `last` of `conv`; polls may tell of a row more than once."""
+        """The log has the rows `first` to `last` of `conv`; polls may tell of a row more than once.
+
+        Nothing is owed in conversations of probes.
+        """
         listeners = self._hub.listeners(conv)
-        if not listeners:
+        if not listeners or listeners[0].probe:  # the others are probes, too: what they are owed is not the users'
             return
         newer, older = self._counted
         counted = max(newer.get(conv, 0), older.get(conv, 0))

@@ -14,9 +14,8 @@ from gevent.queue import Full, Queue
 from app import logs
 from app.domain.calls import Verb
 from app.errors import AppError, Unavailable
-from app.metrics import Metrics
+from app.metrics import Metrics, outcome_of, requests_of
 from app.protocol import wire
-from app.realtime.connection import Connection
 from app.realtime.hub import Session
 from app.services.calls import Calls, Said
 
@@ -32,45 +31,42 @@ class Switchboard:
 
     def __init__(self, calls: Calls, metrics: Metrics) -> None:
         self._calls = calls
-        self._queues: list[Queue[tuple[Connection, Said]]] = [Queue(maxsize=MAX_WAITING) for _ in range(WORKERS)]
+        self._queues: list[Queue[tuple[Session, Said]]] = [Queue(maxsize=MAX_WAITING) for _ in range(WORKERS)]
         self._stage = metrics.histogram("messenger_fanout_stage_seconds", "call", "commit")
         self._failed = metrics.counter("messenger_fanout_errors_total", "call", "commit")
-        self._outcomes = {
-            name: metrics.counter("messenger_requests_total", "ws", name)
-            for name in ("ok", "client_error", "server_error")
-        }
+        self._outcomes = requests_of(metrics, "ws")
 
     def say(self, session: Session, command: wire.AnyCall) -> None:
         """A device says something about a call; it gets `call.ack` or `error`. Called in read callbacks."""
         said = _said(session, command)
         try:
-            self._queues[said.conv % WORKERS].put_nowait((session.conn, said))
+            self._queues[said.conv % WORKERS].put_nowait((session, said))
         except Full:
-            self._outcomes["server_error"].add()
+            self._outcomes[session.probe]["server_error"].add()
             session.conn.send(wire.error_frame(Unavailable("busy; say it again"), said.call, BUSY_RETRY_MS))
 
     def run(self, number: int) -> None:
         """Decide for ever; WORKERS greenlets run this, each with a number."""
         while True:
-            conn, said = self._queues[number].get()
+            session, said = self._queues[number].get()
             started = time.perf_counter()
             try:
                 told = self._calls.say(said)
             except AppError as error:
-                self._refuse(conn, said, error)
+                self._refuse(session, said, error)
             except Exception:
                 log.exception("a call could not be decided")
-                self._refuse(conn, said, Unavailable())
+                self._refuse(session, said, Unavailable())
             else:
-                self._outcomes["ok"].add()
-                conn.send(wire.frame(wire.CallAck(said.call, said.conv, told)))
+                self._outcomes[session.probe]["ok"].add()
+                session.conn.send(wire.frame(wire.CallAck(said.call, said.conv, told)))
             self._stage.observe(time.perf_counter() - started)
 
-    def _refuse(self, conn: Connection, said: Said, error: AppError) -> None:
+    def _refuse(self, session: Session, said: Said, error: AppError) -> None:
         server_side = error.http_status >= 500
-        self._outcomes["server_error" if server_side else "client_error"].add()
+        self._outcomes[session.probe][outcome_of(error.http_status)].add()
         self._failed.add(server_side)
-        conn.send(wire.error_frame(error, said.call, BUSY_RETRY_MS if server_side else None))
+        session.conn.send(wire.error_frame(error, said.call, BUSY_RETRY_MS if server_side else None))
 
 
 _VERBS: dict[type[wire.CallCommand], Verb] = {

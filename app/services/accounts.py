@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.ids import DeviceId, UserId
-from app.domain.people import DeviceEventKind, DeviceType, Identity
+from app.domain.people import DeviceEventKind, DeviceType, Identity, Owner
 from app.errors import Conflict, DeviceRevoked, TokenExpired, Unauthenticated
 from app.services import passwords
 from app.services.tokens import Tokens
@@ -36,12 +36,14 @@ class Accounts:
         self._tokens = tokens
         self._refresh_ttl_s = refresh_ttl_s
 
-    def register(self, name: str, password: str, device_type: DeviceType, device_name: str) -> SignedIn:
-        """A new person with a first device. Raises Conflict when the name is taken."""
+    def register(
+        self, name: str, password: str, device_type: DeviceType, device_name: str, *, probe: bool = False
+    ) -> SignedIn:
+        """A new person, or probe of the monitoring, with a first device. Raises Conflict when the name is taken."""
         hashed = passwords.hash_password(password)
         try:
             with self._db.transaction() as conn:
-                user = accounts.create_user(conn, name, hashed)
+                user = accounts.create_user(conn, name, hashed, probe=probe)
                 return self.admit(conn, user, device_type, device_name)
         except Conflict:
             raise Conflict("this name is taken", [{"field": "name", "problem": "is taken"}]) from None
@@ -85,6 +87,11 @@ class Accounts:
             accounts.end_family_of_used_token(conn, token)
         raise Unauthenticated("the refresh token is not valid; sign in again")
 
+    def is_probe(self, user: UserId) -> bool:
+        """Whether this is a probe of the monitoring."""
+        with self._db.statement() as conn:
+            return accounts.is_probe(conn, user)
+
     def logout(self, identity: Identity) -> None:
         """End this device's refresh tokens; its access token runs out by itself."""
         with self._db.transaction() as conn:
@@ -108,7 +115,7 @@ class Accounts:
             raise
         return require_owner(identity, self._owner(identity.device))
 
-    def _owner(self, device: DeviceId) -> UserId | None:
+    def _owner(self, device: DeviceId) -> Owner | None:
         with self._db.transaction() as conn:
             return accounts.owner_of_active_device(conn, device)
 
@@ -126,8 +133,8 @@ class Accounts:
         return secrets.token_urlsafe(32)
 
 
-def require_owner(identity: Identity, owner: UserId | None) -> Identity:
+def require_owner(identity: Identity, owner: Owner | None) -> Identity:
     """The identity, when its device still belongs to it; raises DeviceRevoked otherwise."""
-    if owner != identity.user:
+    if owner is None or owner.user != identity.user:
         raise DeviceRevoked
-    return identity
+    return replace(identity, probe=owner.probe)

@@ -33,10 +33,11 @@ class Conversations:
     def create(self, creator: UserId, title: str | None, names: Sequence[str]) -> ConversationId:
         """A conversation of its creator and the people called `names`.
 
-        Raises InvalidRequest that names those who do not exist.
+        Raises InvalidRequest that names those who do not exist, or when some are probes and some are not.
         """
         with self._db.transaction() as conn:
             users = [creator, *(u for u in self._existing(conn, names) if u != creator)]
+            self._require_one_kind(conn, users)
             conv = conversations.create(conn, title, len(users))
             conversations.add_members(conn, conv, users, 1)
             entries = messages.append_membership(conn, conv, Kind.JOINED, users, 1, time.time())
@@ -59,6 +60,7 @@ class Conversations:
         with self._db.transaction() as conn:
             self._lock(conn, conv, actor)
             users = self._existing(conn, names)
+            self._require_one_kind(conn, [actor, *users])
             first = conversations.advance(conn, conv, len(users)) - len(users) + 1
             conversations.add_members(conn, conv, users, first)
             entries = messages.append_membership(conn, conv, Kind.JOINED, users, first, time.time())
@@ -77,6 +79,13 @@ class Conversations:
     def _lock(conn: Connection, conv: ConversationId, user: UserId) -> None:
         if not conversations.lock_as_member(conn, conv, user):
             raise NotFound("there is no such conversation, or you are not in it")
+
+    @staticmethod
+    def _require_one_kind(conn: Connection, users: Sequence[UserId]) -> None:
+        """No user ever meets a probe, and what is counted of a conversation is all of one kind."""
+        if accounts.are_mixed(conn, users):
+            problem = "probes of the monitoring and people cannot be in one conversation"
+            raise InvalidRequest(problem, [{"field": "members", "problem": problem}])
 
     @staticmethod
     def _existing(conn: Connection, names: Sequence[str]) -> list[UserId]:

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.domain.ids import DeviceId, UserId
-from app.domain.people import DeviceType
+from app.domain.people import DeviceType, Owner
 from app.store.db import Connection
 from app.store.queries import Queries
 
 _rows = Queries("accounts").rows
 
 
-def create_user(conn: Connection, name: str, password_hash: str) -> UserId:
+def create_user(conn: Connection, name: str, password_hash: str, *, probe: bool) -> UserId:
     """A new user; a name that is taken fails as a unique violation."""
-    return UserId(_rows(conn, "create_user", name=name, password_hash=password_hash)[0][0])
+    return UserId(_rows(conn, "create_user", name=name, password_hash=password_hash, probe=probe)[0][0])
 
 
 def find_user(conn: Connection, name: str) -> tuple[UserId, str] | None:
@@ -30,15 +30,26 @@ def find_users(conn: Connection, names: Sequence[str]) -> dict[str, UserId]:
     return dict(_rows(conn, "find_users", names=list(names)))
 
 
+def is_probe(conn: Connection, user: UserId) -> bool:
+    """Whether this is a probe of the monitoring."""
+    return any(probe for (probe,) in _rows(conn, "is_probe", user=user))
+
+
+def are_mixed(conn: Connection, users: Sequence[UserId]) -> bool:
+    """Whether some of `users` are probes and some are not."""
+    mixed: bool = _rows(conn, "are_mixed", users=list(users))[0][0]
+    return mixed
+
+
 def create_device(conn: Connection, user: UserId, device_type: DeviceType, name: str) -> DeviceId:
     """A new device of `user`."""
     return DeviceId(_rows(conn, "create_device", user=user, type=device_type, name=name)[0][0])
 
 
-def owner_of_active_device(conn: Connection, device: DeviceId) -> UserId | None:
+def owner_of_active_device(conn: Connection, device: DeviceId) -> Owner | None:
     """Whose device this is, unless it was revoked."""
     rows = _rows(conn, "active_device", device=device)
-    return UserId(rows[0][0]) if rows else None
+    return Owner(*rows[0]) if rows else None
 
 
 def _hash(token: str) -> bytes:

@@ -32,7 +32,7 @@ class Admission:
     """What became of one newcomer. `fence`: of two connections of one device, the higher number stays.
 
     `inbox_head` is the number of the last item ever sent to it; `waited_for`: items wait for it, or it has keys whose
-    number it must hear. `position` is where the log was.
+    number it must hear. `position` is where the log was. `probe`: its person is one of the monitoring's.
     """
 
     outcome: Outcome
@@ -41,6 +41,7 @@ class Admission:
     inbox_head: int = 0
     waited_for: bool = False
     position: str = ""
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ def sign_in(conn: Connection, newcomers: Sequence[Newcomer]) -> dict[DeviceId, A
         burn_until=[n.burn_until for n in newcomers],
     )
     admitted: dict[DeviceId, Admission] = {}
-    for device, outcome, fence, inbox_head, waited_for, position, conv, from_seq, to_seq, cursor, head in rows:
+    for device, outcome, fence, inbox_head, waited_for, position, probe, conv, from_seq, to_seq, cursor, head in rows:
         admission = admitted.get(device)
         if admission is None:
-            admission = admitted[device] = Admission(outcome, fence, [], inbox_head, waited_for, position)
+            admission = admitted[device] = Admission(outcome, fence, [], inbox_head, waited_for, position, probe)
         if conv is not None:
             admission.memberships.append(Membership(conv, from_seq, to_seq, cursor, head))
     return admitted

@@ -172,13 +172,16 @@ def pages(conn: Connection, wants: Sequence[Want], limit: int) -> list[Entry]:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A device has stored everything through `seq`; `sent`: this node knows that it sent it that row."""
+    """A device has stored everything through `seq`; `sent`: this node knows that it sent it that row; `probe`: it is a
+    probe's.
+    """
 
     device: DeviceId
     user: UserId
     conv: ConversationId
     seq: int
     sent: bool
+    probe: bool = False
 
 
 def advance_cursors(

@@ -9,13 +9,13 @@ from app.realtime.bus.wire import Audience, BusFrame, Wanted
 from app.realtime.hub import Hub, Sequenced
 
 
-def row(event: Sequenced) -> BusFrame:
-    """A row of the log as the bus carries it.
+def row(event: Sequenced, *, probe: bool = False) -> BusFrame:
+    """A row of the log as the bus carries it; `probe`: of a conversation of probes.
 
     Somebody who joins does so on nodes, too, where nobody listened to that conversation so far: that row is for all.
     """
     audience = Audience.EVERYBODY if event.kind is Kind.JOINED else Audience.CONVERSATION
-    return BusFrame("message", audience, event.conv, event.seq, event.kind, event.user, event.ts, event.frame)
+    return BusFrame("message", audience, event.conv, event.seq, event.kind, event.user, event.ts, event.frame, 0, probe)
 
 
 def wanted_by(hub: Hub) -> Wanted:

@@ -76,7 +76,7 @@ class Shard:
     def _count_dropped(self, frames: list[BusFrame]) -> None:
         self._dropped.add(len(frames))
         for frame in frames:
-            self._failed[frame.path].add()
+            self._failed[frame.counted_as].add()
 
     def run_subscriber(self) -> None:
         """Hear the channel for ever."""
@@ -171,7 +171,7 @@ class Shard:
             self._told_nobody = True  # not even this node: its own subscription must be on another master
         now = time.perf_counter()
         for came_at, frame in batch:
-            self._publish[frame.path].observe(now - came_at)
+            self._publish[frame.counted_as].observe(now - came_at)
 
 
 def _pause_s(error: Exception) -> float:

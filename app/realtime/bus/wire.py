@@ -15,7 +15,7 @@ from enum import IntEnum
 import msgspec
 
 from app.domain.log import Kind
-from app.metrics import PATHS, Metrics
+from app.metrics import PATHS, Metrics, path_of
 
 VERSION = 1
 
@@ -39,6 +39,7 @@ class BusFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     `seq` and `kind` place it in the log of its conversation (`key`); seq 0: it is no row of the log. `user` is who
     a row is about, or who must not get the frame. `ts`: when the server received it, Unix seconds. `mark`
     is the seq of a read marker of `user`, or of what was put into the inbox of a DEVICE (its `frame` is empty), else 0.
+    `probe`: it is of a conversation of probes, and what is measured of it on its way is counted apart.
     """
 
     path: str
@@ -50,6 +51,12 @@ class BusFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ts: float
     frame: bytes
     mark: int = 0
+    probe: bool = False
+
+    @property
+    def counted_as(self) -> str:
+        """The `path` label of what is measured of it on its way."""
+        return path_of(self.path, probe=True) if self.probe else self.path
 
 
 _encode = msgspec.msgpack.encode
@@ -103,7 +110,7 @@ class Reader:
         for raw in raws:
             try:
                 frame = _decode_frame(raw)
-                self._relay[frame.path].observe(max(0.0, now - frame.ts))
+                self._relay[frame.counted_as].observe(max(0.0, now - frame.ts))
             except (msgspec.DecodeError, RecursionError, KeyError):
                 self._unreadable["frame"].add()
             else:

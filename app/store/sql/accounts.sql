@@ -1,7 +1,7 @@
 -- People, devices and their tokens.
 
 -- name: create_user
-INSERT INTO users (name, password_hash) VALUES (%(name)s, %(password_hash)s) RETURNING id
+INSERT INTO users (name, password_hash, probe) VALUES (%(name)s, %(password_hash)s, %(probe)s) RETURNING id
 
 -- name: find_user
 SELECT id, password_hash FROM users WHERE name = %(name)s
@@ -9,11 +9,17 @@ SELECT id, password_hash FROM users WHERE name = %(name)s
 -- name: find_users
 SELECT name, id FROM users WHERE name = ANY (%(names)s)
 
+-- name: is_probe
+SELECT probe FROM users WHERE id = %(user)s
+
+-- name: are_mixed
+SELECT count(DISTINCT probe) > 1 FROM users WHERE id = ANY (%(users)s)
+
 -- name: create_device
 INSERT INTO devices (user_id, type, name) VALUES (%(user)s, %(type)s, %(name)s) RETURNING id
 
 -- name: active_device
-SELECT user_id FROM devices WHERE id = %(device)s AND revoked_at IS NULL
+SELECT u.id, u.probe FROM devices d JOIN users u ON u.id = d.user_id WHERE d.id = %(device)s AND d.revoked_at IS NULL
 
 -- name: add_refresh_token
 INSERT INTO refresh_tokens (hash, family, device_id, expires_at)

@@ -12,13 +12,14 @@ WITH here AS (
     ON CONFLICT DO NOTHING RETURNING jti
 ), known AS (
     SELECT h.device, h.usr,
-           d.inbox_head,
+           d.inbox_head, u.probe,
            CASE WHEN d.revoked_at IS NOT NULL THEN 'revoked'
                 WHEN d.id IS NULL THEN 'unknown'
                 WHEN h.jti IS NOT NULL AND b.jti IS NULL THEN 'burnt'
                 ELSE 'ok' END AS outcome
     FROM here h
     LEFT JOIN devices d ON d.id = h.device AND d.user_id = h.usr
+    LEFT JOIN users u ON u.id = d.user_id
     LEFT JOIN burnt b ON b.jti = h.jti
 ), fenced AS (
     INSERT INTO device_events (device_id, user_id, kind) SELECT device, usr, 0 FROM known WHERE outcome = 'ok'
@@ -27,7 +28,7 @@ WITH here AS (
 SELECT k.device, k.outcome, coalesce(f.id, 0), coalesce(k.inbox_head, 0),
        EXISTS (SELECT FROM to_device t WHERE t.device_id = k.device)
            OR EXISTS (SELECT FROM device_keys i WHERE i.device_id = k.device),
-       pg_snapshot_xmin(pg_current_snapshot())::text,
+       pg_snapshot_xmin(pg_current_snapshot())::text, coalesce(k.probe, false),
        m.conversation_id, m.from_seq, m.to_seq, greatest(coalesce(c.seq, 0), m.from_seq - 1), v.head
 FROM known k
 LEFT JOIN fenced f ON f.device_id = k.device

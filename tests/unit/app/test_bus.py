@@ -89,7 +89,7 @@ def test_one_strange_frame_does_not_take_the_others_with_it() -> None:
 
 
 def test_a_later_version_may_append_fields_to_a_frame() -> None:
-    longer = msgspec.msgpack.encode((1, "there", [28], [["message", 0, 7, 1, 0, 3, 1.0, b"x", 0, "new"]]))
+    longer = msgspec.msgpack.encode((1, "there", [28], [["message", 0, 7, 1, 0, 3, 1.0, b"x", 0, False, "new"]]))
     (frame,) = reader(Metrics(), 7).read(longer)
     assert frame.frame == b"x"
 

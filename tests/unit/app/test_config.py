@@ -87,6 +87,7 @@ def test_production_refuses_to_start_without(key: str) -> None:
         ("CORS_ORIGIN", "*"),
         ("CORS_ORIGIN", "https://chat.example.com,*"),
         ("ADMIN_TOKEN", "short"),
+        ("PROBE_TOKEN", "short"),
     ],
 )
 def test_production_refuses_weak_settings(key: str, value: str) -> None:

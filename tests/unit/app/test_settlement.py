@@ -92,3 +92,14 @@ def test_what_nobody_here_hears_is_not_owed_here() -> None:
     settlement.owe(ConversationId(7), 1, 5, T0)
     settlement.settle(T0 + SETTLE_AFTER_S)
     assert figures(metrics) == (0, 0)
+
+
+def test_nothing_is_owed_to_probes() -> None:
+    """The delivery SLI is the users'; probes have a ledger of their own."""
+    registry, settlement, metrics = account()
+    listener, _ = live(registry)
+    listener.probe = True
+    settlement.owe(CONV, 1, 2, T0)
+    settlement.acknowledged(listener.device, CONV, 2)
+    settlement.settle(T0 + SETTLE_AFTER_S)
+    assert figures(metrics) == (0, 0)
