@@ -15,7 +15,7 @@ from deploy.stack.settings import PROJECT, Settings
 
 ENVIRONMENT = "development"
 DEMO_PEOPLE = ("alice", "bob", "carol")
-SECRET_NAMES = ("jwt-secret", "admin-token", "webhook-token", "oncall-password", "demo-password")
+SECRET_NAMES = ("jwt-secret", "admin-token", "webhook-token", "oncall-password", "demo-password", "probe-token")
 
 
 def folders(settings: Settings) -> None:
@@ -86,6 +86,7 @@ def write_probes_yaml(settings: Settings) -> None:
         "name": "here",
         "messenger": settings.app_url,
         "people": "secrets/probe.json",
+        "token_file": "secrets/probe-token",
         "metrics": {"port": settings.ports.probe_metrics_port},
         "journal": {"folder": "canaries", "ledger_url_file": "secrets/ledger-url"},
         "probes": {

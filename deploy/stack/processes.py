@@ -45,6 +45,7 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
         "REDIS_URL": redis_url,
         "JWT_SECRET": secrets["jwt-secret"],
         "ADMIN_TOKEN": secrets["admin-token"],
+        "PROBE_TOKEN": secrets["probe-token"],
         "HOST": LOOPBACK,
         "PORT": str(ports.port),
         "METRICS_PORT": str(ports.metrics_port),

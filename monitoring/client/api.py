@@ -33,7 +33,9 @@ class Account:
 class Api:
     """One server, addressed as `http://host:port`."""
 
-    def __init__(self, base_url: str, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, base_url: str, timeout_s: float = TIMEOUT_S, probe_token: str | None = None) -> None:
+        """`probe_token`: whoever registers here is marked as a probe, and is in no number of the users."""
+        self._probe_token = probe_token
         self.base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
 
@@ -44,7 +46,7 @@ class Api:
 
     def register(self, name: str, password: str, device_type: str = "WEB", device_name: str = "client") -> Account:
         """A new person. Raises ApiError (409 when the name is taken)."""
-        return self._sign("/auth/register", name, password, device_type, device_name)
+        return self._sign("/auth/register", name, password, device_type, device_name, self._probe_token)
 
     def login(self, name: str, password: str, device_type: str = "WEB", device_name: str = "client") -> Account:
         """A new device of a person. Raises ApiError."""
@@ -117,9 +119,12 @@ class Api:
             raise ApiError(response.status_code, *_error_of(response))
         return response.json() if response.content else None
 
-    def _sign(self, path: str, name: str, password: str, device_type: str, device_name: str) -> Account:
+    def _sign(
+        self, path: str, name: str, password: str, device_type: str, device_name: str, probe_token: str | None = None
+    ) -> Account:
         form = {"name": name, "password": password, "device": {"type": device_type, "name": device_name}}
-        return _account(name, self.call("POST", path, form))
+        marked = {"probe": True} if probe_token else {}
+        return _account(name, self.call("POST", path, form | marked, probe_token))
 
 
 def _account(name: str, tokens: dict[str, Any]) -> Account:

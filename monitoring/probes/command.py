@@ -36,6 +36,8 @@ def probe(settings_file: Path, check: bool) -> None:
             click.echo(f"{kind}: every {one.every}, at most {one.timeout}")
         click.echo(f"canaries take {len(settings.routes)} ways")
         return
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # what it skips is counted, by name
     prober = Prober(settings)
     start_http_server(settings.file.metrics.port, settings.file.metrics.host, prober.metrics.registry)
     stop = threading.Event()

@@ -41,6 +41,7 @@ class Prober:
         file = settings.file
         self.metrics = ProbeMetrics(tls=file.messenger.startswith("https:"), routes=settings.routes)
         self._accounts = load_or_create(settings.path(file.people))
+        self._token = settings.path(file.token_file).read_text().strip() if file.token_file else None
         left: dict[str, float] = {}
         self._journal: Journal | None = None
         if file.journal:
@@ -135,7 +136,7 @@ class Prober:
         return Broadcast(places, token)
 
     def _member(self, name: str, url: str, timeout_s: float) -> Member:
-        member = Member(Api(url, timeout_s), name, self._accounts.password)
+        member = Member(Api(url, timeout_s, self._token), name, self._accounts.password)
         self._members.append(member)
         return member
 
@@ -145,7 +146,7 @@ class Prober:
 
     def _canary(self, route: tuple[str, str]) -> CanaryProbe:
         accounts: ProbeAccounts = self._accounts.on(*route) if self._settings.file.nodes else self._accounts
-        source, target = (Api(self._settings.url(place)) for place in route)
+        source, target = (Api(self._settings.url(place), probe_token=self._token) for place in route)
         return CanaryProbe(route, (source, target), accounts, self.metrics, self._journal)
 
     def _settle(self) -> None:

@@ -66,6 +66,7 @@ class File(msgspec.Struct, frozen=True):
     nodes: dict[Name, Url] = {}
     journal: Journal | None = None
     jitter: Decimal = Decimal("0.1")
+    token_file: Text | None = None
     admin_token_file: Text | None = None
 
 
@@ -128,6 +129,10 @@ def _check(file: File, node: Node, notes: Notes, folder: Path) -> None:
         message = "probes.broadcast: everybody sees it, and it needs `admin_token_file`"
         notes.add(node.line_of("probes", "broadcast"), message)
     ledger = file.journal.ledger_url_file if file.journal else None
-    for path, name in (("admin_token_file", file.admin_token_file), ("journal.ledger_url_file", ledger)):
+    for path, name in (
+        ("token_file", file.token_file),
+        ("admin_token_file", file.admin_token_file),
+        ("journal.ledger_url_file", ledger),
+    ):
         if name and not (folder / name).is_file():
             notes.add(node.line_of(*path.split(".")), f"{path}: there is no file {folder / name}")
