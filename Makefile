@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection scorecard shots-web token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection drills scorecard shots-web token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -96,6 +96,9 @@ load-100k: setup ## 100,000 connections over six nodes with traffic, 10 to 20 mi
 
 shots-web: setup ## take the pictures of the web client in docs/img/web anew
 	$(BIN)/python -m deploy.shots docs/img/web
+
+drills: setup ## break the real stack as production breaks, and see when somebody is told, about 10 minutes
+	$(BIN)/python -m deploy.bench.drills $(DRILLS)
 
 detection: setup ## predicted against observed detection of every SLO on the real stack, about 10 minutes
 	$(BIN)/python -m deploy.bench.detection $(DETECTION)

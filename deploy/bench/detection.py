@@ -162,10 +162,10 @@ class Stack:
         token = (self.folder / "secrets" / "admin-token").read_text()
         self.api.call("POST", "/test/faults", switches, token)
 
-    def signal_alertmanager(self, signum: int) -> None:
-        """Stop it, or let it go on."""
+    def signal(self, signum: int, word: str) -> None:
+        """Stop a process whose command begins with a program or module of that name, or let it go on."""
         for process in self.process.children(recursive=True):
-            if any("alertmanager" in word for word in process.cmdline()[:1]):
+            if any(word in part for part in process.cmdline()[:3]):
                 process.send_signal(signum)
 
     def query(self, expr: str) -> list[dict[str, Any]]:
@@ -188,8 +188,8 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """The stack, ready; everything it started ends with it. Raises StackError."""
+def running_stack(folder: Path, **more: str) -> Iterator[Stack]:
+    """The stack, ready; everything it started ends with it. `more` is told to it. Raises StackError."""
     ports = settings.Ports(*free_ports(len(fields(settings.Ports))))
     clean = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
     environ = clean | {field.name.upper(): str(getattr(ports, field.name)) for field in fields(ports)} | {
@@ -201,7 +201,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
         # The demo people say next to nothing: they repeat what is refused, which is not steady traffic.
         "TRAFFIC_PER_S": "0.02",
         "ACCESS_TOKEN_TTL_S": "3600",
-    }  # fmt: skip
+    } | more  # fmt: skip
     output = folder.parent / "output"
     with output.open("wb") as file:
         child = subprocess.Popen(
@@ -235,9 +235,9 @@ CANARY_LATE_S = 2.5
 
 
 def _stop_alertmanager(stack: Stack) -> None:
-    stack.signal_alertmanager(signal.SIGSTOP)
+    stack.signal(signal.SIGSTOP, "alertmanager")
     time.sleep(PIPELINE_STOP_S)
-    stack.signal_alertmanager(signal.SIGCONT)
+    stack.signal(signal.SIGCONT, "alertmanager")
 
 
 def _nothing(_stack: Stack) -> None:

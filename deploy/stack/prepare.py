@@ -61,16 +61,19 @@ def write_monitoring_yaml(settings: Settings) -> None:
 
 
 def write_oncall_yaml(settings: Settings) -> None:
-    """Who is called in this stack: the demo people, in the messenger."""
+    """Who is called in this stack: the demo people, in the messenger, and ONCALL_HOOK when there is one."""
     ports = settings.ports
+    ways: dict[str, Any] = {"messenger": {"messenger": {"url": settings.app_url, "state": "oncall-bot"}}}
+    if settings.oncall_hook:
+        ways["hook"] = {"hook": {"url": settings.oncall_hook}}
     told = {
         "people": {name: {"messenger": name} for name in DEMO_PEOPLE},
         "rotations": {"primary": {"people": list(DEMO_PEOPLE), "zone": "UTC", "since": "2026-01-05"}},
         "escalation": {
-            "page": [{"tell": ["primary"], "by": ["messenger"]}],
-            "ticket": [{"tell": ["primary"], "by": ["messenger"]}],
+            "page": [{"tell": ["primary"], "by": list(ways)}],
+            "ticket": [{"tell": ["primary"], "by": list(ways)}],
         },
-        "ways": {"messenger": {"messenger": {"url": settings.app_url, "state": "oncall-bot"}}},
+        "ways": ways,
         "watchdog": {"within": "3m"},
         "prometheus": {"url": f"http://127.0.0.1:{ports.prometheus_port}"},
         "alertmanager": {"url": f"http://127.0.0.1:{ports.alertmanager_port}"},

@@ -50,6 +50,7 @@ class Settings:
     alertmanager_wait: str
     traffic_per_s: float
     probe_interval_s: int
+    oncall_hook: str | None
 
     @property
     def logs(self) -> Path:
@@ -122,6 +123,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         window_divisor=int(number("WINDOW_DIVISOR", 1)),
         alertmanager_wait=environ.get("ALERTMANAGER_WAIT", "10s"),
         traffic_per_s=number("TRAFFIC_PER_S", 5),
+        oncall_hook=environ.get("ONCALL_HOOK") or None,
         probe_interval_s=max(1, int(number("PROBE_INTERVAL_S", 5))),
     )
     if problems:
