@@ -381,11 +381,6 @@ class Hub:
         """What is sent within the block leaves at its end, once a connection; it must not switch greenlets."""
         return self._fanout.turn()
 
-    def deliver_all(self, events: Iterable[Sequenced]) -> int:
-        """`deliver` for many, with one send for each connection; returns how many were news."""
-        with self.turn():
-            return sum([self.deliver(event) for event in events])
-
     def deliver(self, event: Sequenced) -> bool:
         """Give a row of a log to its listeners, in order; False when it was known already or nobody listens."""
         if event.kind is Kind.JOINED:

@@ -67,6 +67,13 @@ def event(seq: int, kind: Kind = Kind.MESSAGE, user: int = 9, conv: int = CONV) 
     return Sequenced(ConversationId(conv), seq, kind, UserId(user), time.time(), f"{seq} ".encode())
 
 
+def deliver_all(registry: Hub, events: list[Sequenced]) -> None:
+    """Many rows at once, as a poll or a commit does."""
+    with registry.turn():
+        for each in events:
+            registry.deliver(each)
+
+
 def live(registry: Hub, head: int = 0, **who: Any) -> tuple[Session, Sink]:
     """A session that has caught up with `head`."""
     listener, sink = session(**who)
@@ -223,7 +230,7 @@ def test_what_a_stalled_fanout_detained_of_one_turn_is_sent_once_when_it_moves_a
     registry = Hub(metrics, Fanout(metrics, faults))
     _, sink = live(registry)
     faults.switch(0, stall=True)
-    registry.deliver_all([event(1), event(2)])
+    deliver_all(registry, [event(1), event(2)])
     assert sink.frames == []
     runner = gevent.spawn(faults.run)
     faults.switch(0, stall=False)
@@ -425,7 +432,7 @@ def test_what_is_due_in_one_turn_is_one_send_for_each_connection() -> None:
     registry, metrics = hub()
     listener, sink = live(registry)
     assert registry.join(listener, ConversationId(2), 0)
-    registry.deliver_all([event(1), event(2), event(1, conv=2), event(3)])
+    deliver_all(registry, [event(1), event(2), event(1, conv=2), event(3)])
     assert sorted(sink.sends) == [4]
     assert [seq for seq in sink.frames if seq > 1] == [2, 3]
     assert metrics.counter("messenger_fanout_delivered_total", "message").current() == 4
@@ -512,7 +519,7 @@ def test_who_leaves_gets_what_is_still_being_sent_to_all_and_that_they_left(toge
     leaver, sink = listeners[-1]
     rows = [event(1), event(2), event(3, Kind.LEFT, user=leaver.user), event(4)]
     if together:
-        registry.deliver_all(rows)
+        deliver_all(registry, rows)
     else:
         for row in rows:
             registry.deliver(row)
