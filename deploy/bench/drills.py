@@ -38,6 +38,7 @@ WITHIN_S = 150.0
 HEALTHY_S = 60.0
 LOOK_S = 0.2
 TOLD_S = 1.0
+RESOLVED = "resolved"
 SETTLE_S = 1.0
 SHORT_HOLD = Duration.parse("30s")
 
@@ -105,10 +106,10 @@ class Told:
         with self._lock:
             self._all.append((time.time(), str(labels.get("alertname", "")), str(notification["cause"])))
 
-    def since(self, moment: float, causes: Sequence[str]) -> list[tuple[float, str]]:
-        """Moment and alert of what was told for these causes."""
+    def since(self, moment: float, *, ends: bool) -> list[tuple[float, str]]:
+        """Moment and alert of each end that was told, or of each beginning."""
         with self._lock:
-            return [(at, alert) for at, alert, cause in self._all if at >= moment and cause in causes]
+            return [(at, alert) for at, alert, cause in self._all if at >= moment and (cause == RESOLVED) is ends]
 
 
 @contextmanager
@@ -135,16 +136,16 @@ def hook() -> Iterator[tuple[str, Told]]:
 
 def drill(stack: Stack, told: Told, one: Drill) -> Seen:
     """Break, wait until it was told, mend, wait until its end was told."""
-    hold_s = float(profile_of(stack).window(SHORT_HOLD)) if one.held else 0.0
-    _until(lambda: not stack.query('ALERTS{alertstate="firing",alertname!="Watchdog"}'))
+    hold_s = float(profile_of(stack).hold(SHORT_HOLD)) if one.held else 0.0
+    _until(lambda: not stack.query(f'ALERTS{{alertname="{one.alert}"}}'))
     one.breaking(stack)
     began = time.time()
     fired = _until(lambda: stack.fired_at(f'alertname="{one.alert}"', began))
-    first = _until(lambda: _first(told.since(began, ("opened", "reopened")), one.alert))
-    others = sorted({alert for _, alert in told.since(began, ("opened", "reopened"))} - {one.alert})
+    first = _until(lambda: _first(told.since(began, ends=False), one.alert))
+    others = sorted({alert for _, alert in told.since(began, ends=False)} - {one.alert})
     one.mending(stack)
     mended = time.time()
-    ended = _until(lambda: _first(told.since(mended, ("resolved",)), one.alert))
+    ended = _until(lambda: _first(told.since(mended, ends=True), one.alert))
     return Seen(
         one, one.notices_s + hold_s + 2 * SCRAPE_S, _after(fired, began), _after(first, began), _after(ended, mended),
         tuple(others),

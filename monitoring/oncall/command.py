@@ -111,7 +111,9 @@ def _work(store: Store, settings: Settings, watch: Watch, numbers: OncallMetrics
     ways = ways_of(settings, store)
     dispatcher = Dispatcher(store, settings, ways, numbers.message)
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
-    scheduler.add_job(dispatcher.run, "interval", seconds=SEND_EVERY_S)
+    scheduler.add_job(dispatcher.escalate, "interval", seconds=SEND_EVERY_S)
+    for by in (*ways, None):
+        scheduler.add_job(dispatcher.send, "interval", (by,), seconds=SEND_EVERY_S)
     scheduler.add_job(watch.run, "interval", seconds=WATCH_EVERY_S, next_run_time=datetime.now(UTC))
     for way in ways.values():
         if isinstance(way, MessengerWay):

@@ -28,7 +28,9 @@ log = logging.getLogger("oncall")
 
 
 class Dispatcher:
-    """Sends with `run`, which one thread calls every second."""
+    """Escalates, and sends by one way at a time: each way has a thread of its own that calls `send` every second, because
+    one that hangs (the messenger, when that is what is down) must not hold up the others.
+    """
 
     def __init__(
         self,
@@ -42,11 +44,14 @@ class Dispatcher:
         self._store, self._settings, self._ways, self._told, self._clock = store, settings, ways, told, clock
         self._rests_until: dict[tuple[str, str], float] = {}
 
-    def run(self) -> None:
-        """Escalate what is due, then send what waits."""
+    def escalate(self) -> None:
+        """Put what is due into the outbox."""
         self._store.escalate(self._settings, self._clock())
-        for way, person, batch in batches(self._store.due(self._clock())):
-            if self._rests_until.get((way, person), 0.0) <= self._clock():
+
+    def send(self, by: str | None) -> None:
+        """Send what waits for this way; None: for ways that oncall.yaml does not know any more."""
+        for way, person, batch in batches(self._store.due(self._clock(), by)):
+            if (way if way in self._ways else None) == by and self._rests_until.get((way, person), 0) <= self._clock():
                 self._bring(way, person, batch)
 
     def _bring(self, way: str, person: str, batch: Sequence[Notification]) -> None:

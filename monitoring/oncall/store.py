@@ -62,7 +62,8 @@ ON CONFLICT (event) DO NOTHING
 _DUE = """
 SELECT o.*, i.event AS incident_event, i.title, i.summary, i.severity, i.state, i.labels, i.annotations, i.opened_at
 FROM outbox o JOIN incidents i ON i.id = o.incident
-WHERE o.sent_at IS NULL AND o.given_up_at IS NULL AND o.due_at <= ? ORDER BY o.id LIMIT ?
+WHERE o.sent_at IS NULL AND o.given_up_at IS NULL AND o.due_at <= ? AND o.way = ifnull(?, o.way)
+ORDER BY o.id LIMIT ?
 """
 _TOLD_BEFORE = "SELECT DISTINCT way, person FROM outbox WHERE incident = ? ORDER BY way, person"
 
@@ -328,10 +329,10 @@ class Store:
             cause = f"{notification.cause}, since {notification.way} does not work"
             return sum(_notify(conn, row, cause, way, person, now) for way, person in pairs)
 
-    def due(self, now: float, limit: int = 500) -> list[Notification]:
-        """What is to be sent now, oldest first."""
+    def due(self, now: float, way: str | None = None, limit: int = 500) -> list[Notification]:
+        """What is to be sent now, by one way or by all, oldest first."""
         with self.connect() as conn:
-            return [_notification(row) for row in conn.execute(_DUE, (now, limit))]
+            return [_notification(row) for row in conn.execute(_DUE, (now, way, limit))]
 
     def sent(self, notifications: Sequence[Notification], now: float) -> None:
         """They reached the way they were to go."""

@@ -16,7 +16,7 @@ PROBE_JOB = "messenger-probe"
 
 _PATHS = (
     "message", "receipt", "read", "read_sync", "typing", "presence", "device", "keys", "to_device", "call", "broadcast",
-    "catch_up",
+    "catch_up", "probe",
 )  # fmt: skip
 _STAGES = ("validate", "commit", "publish", "relay", "write")
 

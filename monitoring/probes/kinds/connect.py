@@ -53,7 +53,10 @@ class Connect:
                 ws = websocket.create_connection(f"{self._member.api.ws_url}?token={token}", socket=stream)
             with self._phase("welcome"):
                 ws.settimeout(deadline.left_s())
-                event = json.loads(ws.recv())
+                said = ws.recv()
+            if not said:
+                raise websocket.WebSocketConnectionClosedException("an end before `welcome`")
+            event = json.loads(said)
             if event.get("type") != "welcome":
                 raise Refused(f"{event.get('code')}: {event.get('detail')}")
             with suppress(OSError, websocket.WebSocketException):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from monitoring.oncall.dispatch import FIRST_RETRY_S, GIVE_UP_AFTER_TRIES, MAX_R
 from monitoring.oncall.incidents import State
 from monitoring.oncall.schedule import Override, Rotation
 from monitoring.oncall.settings import Settings, load
-from monitoring.oncall.store import Store
+from monitoring.oncall.store import Notification, Store
 from monitoring.oncall.ways import PEOPLE_REST_S
 from monitoring.oncall.webhook import Alert
 from tests.support.alertmanager import Mailbox, Sink, http_sink, mail_sink
@@ -73,8 +74,8 @@ class House:
 
     def restart(self) -> None:
         """As after a kill: only the file is left."""
-        ways = ways_of(self.settings, self.store)
-        self.dispatcher = Dispatcher(self.store, self.settings, ways, self.taken.append, lambda: self.now)
+        self.ways = ways_of(self.settings, self.store)
+        self.dispatcher = Dispatcher(self.store, self.settings, self.ways, self.taken.append, lambda: self.now)
 
     def hear(self, *alerts: Alert) -> None:
         self.store.add("page", alerts, self.now)
@@ -82,7 +83,9 @@ class House:
     def wait(self, seconds: float) -> None:
         """Time passes, and the dispatcher runs at its end."""
         self.now += seconds
-        self.dispatcher.run()
+        self.dispatcher.escalate()
+        for way in (*self.ways, None):
+            self.dispatcher.send(way)
 
     def mails(self) -> list[tuple[str, str]]:
         """(to, subject) of each mail."""
@@ -336,3 +339,26 @@ def test_each_mistake_in_the_file_is_named_with_its_line(
         load(path)
     assert f"oncall.yaml:{line}: " in str(refused.value), str(refused.value)
     assert message in str(refused.value), str(refused.value)
+
+
+def test_a_way_that_hangs_holds_up_no_other(house: House) -> None:
+    hanging, let_go = threading.Event(), threading.Event()
+
+    class Hanging:
+        rest_s = 0.0
+
+        def tell(self, person: str, batch: Sequence[Notification]) -> None:
+            hanging.set()
+            assert let_go.wait(20)
+
+    house.dispatcher = Dispatcher(house.store, house.settings, house.ways | {"chat": Hanging()}, clock=lambda: NOW)
+    house.hear(alert())
+    house.dispatcher.escalate()
+    stuck = threading.Thread(target=house.dispatcher.send, args=("chat",))
+    stuck.start()
+    assert hanging.wait(20)
+    house.dispatcher.send("mail")
+    assert house.mails() == [("ann@mail.example", "[FIRING] NodeDown")]
+    let_go.set()
+    stuck.join(20)
+    assert house.store.due(NOW) == []
