@@ -28,8 +28,8 @@ log = logging.getLogger("oncall")
 
 
 class Dispatcher:
-    """Escalates, and sends by one way at a time: each way has a thread of its own that calls `send` every second, because
-    one that hangs (the messenger, when that is what is down) must not hold up the others.
+    """Escalates, and sends by one way at a time: each way has a thread of its own that calls `send` every second,
+    because one that hangs (the messenger, when that is what is down) must not hold up the others.
     """
 
     def __init__(

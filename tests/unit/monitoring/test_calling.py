@@ -347,7 +347,7 @@ def test_a_way_that_hangs_holds_up_no_other(house: House) -> None:
     class Hanging:
         rest_s = 0.0
 
-        def tell(self, person: str, batch: Sequence[Notification]) -> None:
+        def tell(self, _person: str, _batch: Sequence[Notification]) -> None:
             hanging.set()
             assert let_go.wait(20)
 
