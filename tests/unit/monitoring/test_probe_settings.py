@@ -76,5 +76,6 @@ def test_the_document_explains_every_kind_and_its_example_is_right(tmp_path: Pat
                 "connect",
             )
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "ledger-url").write_text("postgresql://…")
+    for secret in re.findall(r"_file: ([a-z-]+)", example):
+        (tmp_path / secret).write_text("told to nobody")
     assert set(load(written(tmp_path, example)).file.probes) == set(KINDS) - {"broadcast"}
