@@ -247,7 +247,7 @@ def _why() -> Panel:
         "Why they failed",
         "wrong is an answer that breaks a promise; the others are as for connections.",
         "ops",
-        Query(signals.PROBE_FAILURES.rate(NODES, ("probe", "reason")), "{{probe}} {{reason}}"),
+        Query(signals.PROBE_FAILURES.rate(NODES, ("reason",)), "{{reason}}"),
         books=("probe-failing",),
     )
 
@@ -267,8 +267,8 @@ def _own_faults() -> Panel:
     return lines(
         "probes/own-faults",
         "Runs that say nothing of the messenger",
-        "starved: started too late to judge. resources: the machine ran out of something. bug: a mistake in the "
-        "prober. None of them counts in an objective.",
+        "starved: started too late to judge. resources: the machine ran out of something. limited: the messenger "
+        "found that it asks too often. bug: a mistake in the prober. None of them counts in an objective.",
         "ops",
         Query(signals.PROBE_OWN_FAULTS.rate(NODES, ("reason",)), "{{reason}}"),
         books=("probe-absent",),

@@ -13,6 +13,7 @@ from monitoring.client.api import Api, ApiError
 from monitoring.client.events import Event
 from monitoring.client.person import Person
 from monitoring.probes.accounts import ProbeAccounts
+from monitoring.probes.failures import own_fault
 from monitoring.probes.journal import ABANDONED, Entry, Journal
 from monitoring.probes.ledger import ODD, End, Ledger
 from monitoring.probes.metrics import ProbeMetrics
@@ -57,8 +58,11 @@ class CanaryProbe:
         was_ready = self._started
         try:
             self._prepare()
-        except (ApiError, OSError):
-            self._send(intended, self._refuse)
+        except (ApiError, OSError) as error:
+            if fault := own_fault(error):
+                self._metrics.own_fault("canary", fault)
+            else:
+                self._send(intended, self._refuse)
         else:
             if was_ready:
                 self._send(intended, self._say)

@@ -18,9 +18,10 @@ FAILURES = ("dns", "tcp", "tls", "upgrade", "auth", "timeout", "close", "refused
 """Where a run failed: the name, the connection, its encryption, the handshake (refused), the token or the sign-in
 (refused), the deadline, an end of the connection, a refusal of what was asked, or an answer that is not the promised
 one."""
-OWN_FAULTS = ("starved", "resources", "bug")
-"""Why a run says nothing of the messenger: it started too late, the machine ran out of something, or the prober has a
-mistake in it."""
+OWN_FAULTS = ("starved", "resources", "limited", "bug")
+"""Why a run says nothing of the messenger: it started too late, the machine ran out of something, the messenger
+found that the prober asks too often, or the prober has a mistake in it."""
+TOO_MANY = 429
 _RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EADDRNOTAVAIL}
 MIN_STEP_S = 0.05
 
@@ -80,7 +81,11 @@ def own_fault(error: BaseException) -> str | None:
 
     >>> own_fault(OSError(errno.EMFILE, "too many open files")), own_fault(ConnectionRefusedError())
     ('resources', None)
+    >>> own_fault(ApiError(429, "too_many", "")), own_fault(ApiError(503, "unavailable", ""))
+    ('limited', None)
     """
+    if isinstance(error, ApiError) and error.status == TOO_MANY:
+        return "limited"
     for one in _causes(error):
         if isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno in _RESOURCES):
             return "resources"

@@ -102,7 +102,7 @@ def judge(metrics: ProbeMetrics, kind: str, probe: Probe, deadline: Deadline, lo
     except Exception as error:
         if fault := own_fault(error):
             metrics.own_fault(kind, fault)
-            log.exception("the probe %s failed by its own fault", kind)
+            log.warning("probe %s says nothing (%s)", kind, fault, exc_info=error if fault == "bug" else None)
             return
         why = reason(error)
         metrics.failed(kind, why)

@@ -144,7 +144,7 @@ PROBE_RUN_TIME = Histogram(
 PROBE_OWN_FAULTS = Counter(
     "messenger_probe_own_faults_total",
     "Runs that say nothing of the messenger",
-    labels={"probe": _KINDS, "reason": ("starved", "resources", "bug")},
+    labels={"probe": _KINDS, "reason": ("starved", "resources", "limited", "bug")},
 )
 PROBE_SKIPPED = Counter(
     "messenger_probe_skipped_total", "Probe runs that could not start in time", labels={"probe": _KINDS}

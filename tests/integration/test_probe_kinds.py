@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.client.api import Api
+from monitoring.client.api import Api, ApiError
 from monitoring.probes.failures import Deadline, Wrong
 from monitoring.probes.journal import read
 from monitoring.probes.kinds import Probe
@@ -104,6 +104,7 @@ class _Breaks:
     ("error", "found"),
     [
         (OSError(errno.EMFILE, "too many open files"), {"resources": 1}),
+        (ApiError(429, "too_many", "wait a minute"), {"limited": 1}),
         (AttributeError("a mistake in the prober"), {"bug": 1}),
         (ConnectionResetError(), {"failed": 1, "tcp": 1}),
         (Wrong("the same key twice"), {"failed": 1, "wrong": 1}),
