@@ -51,6 +51,8 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
         "METRICS_PORT": str(ports.metrics_port),
         "MEDIA_DIR": str(settings.folder / "media"),
         "NODE_ID": "node1",
+        # Prober, demo people and whoever tries it come from one address here.
+        "AUTH_ATTEMPTS_PER_MINUTE": "300",
     }
     ready = f"{settings.app_url}/health/ready"
     probe = [python, "-m", "monitoring", "probe", str(settings.probes_yaml)]
