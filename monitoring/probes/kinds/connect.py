@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from monitoring.client.api import Api
 from monitoring.probes.failures import Deadline, Refused
 from monitoring.probes.members import Member
 
@@ -101,8 +100,3 @@ class Certificate:
         ):
             certificate = conn.getpeercert() or {}
             self._told(float(ssl.cert_time_to_seconds(str(certificate["notAfter"]))))
-
-
-def person(base_url: str, name: str, password: str, timeout_s: float) -> Member:
-    """Who connects: a person of its own, in no conversation."""
-    return Member(Api(base_url, timeout_s), name, password)
