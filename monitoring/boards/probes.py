@@ -69,7 +69,7 @@ def _ok(slo: Slo) -> Panel:
     # A canary that is late, lost or double has an outcome of its own.
     expr = f"{good} / ({signals.PROBE_CANARIES.rate(NODES)} > 0)"
     return _share_ok(
-        "probes/ok", "Canaries in time", "Canaries that came once, whole, in order and within a second.", expr, slo
+        "probes/ok", "Canaries in time", "Canaries that came once, whole, in order and within 250 ms.", expr, slo
     )
 
 
@@ -142,7 +142,7 @@ def _outcomes() -> Panel:
     return lines(
         "probes/outcomes",
         "Canaries by how they ended",
-        "delivered is good. late: after a second. lost: acknowledged and not there after 30 s. duplicate, reordered, "
+        "delivered is good. late: after 250 ms. lost: acknowledged and not there after 30 s. duplicate, reordered, "
         "corrupted: broken promises. send_failed: it could not be sent, which people notice too.",
         "ops",
         Query(signals.PROBE_CANARIES.rate(NODES, ("outcome",)), "{{outcome}}"),

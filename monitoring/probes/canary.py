@@ -16,6 +16,7 @@ from monitoring.probes.accounts import ProbeAccounts
 from monitoring.probes.failures import own_fault
 from monitoring.probes.journal import ABANDONED, Entry, Journal
 from monitoring.probes.ledger import ODD, End, Ledger
+from monitoring.probes.members import leave_alone
 from monitoring.probes.metrics import ProbeMetrics
 
 TITLE = "canary"
@@ -112,7 +113,8 @@ class CanaryProbe:
     def _prepare_once(self) -> None:
         if self._conv is None:
             account = self._sender.account()
-            self._receiver.account()
+            for person in (self._sender, self._receiver):
+                leave_alone(person.api, person.account())
             known = [c["id"] for c in self._sender.api.conversations(account) if c["title"] == TITLE]
             self._conv = (
                 known[0] if known else self._sender.api.create_conversation(account, [self._receiver.name], TITLE)

@@ -69,10 +69,7 @@ class Member:
             except ApiError as taken:
                 raise error if taken.status == 409 else taken from None
         if not self._devices:
-            # What earlier runs of the prober left behind would grow without end.
-            for one in self.api.devices(account):
-                if not one["current"]:
-                    self.api.revoke(account, one["id"])
+            leave_alone(self.api, account)
         return account
 
     def _refreshed(self, account: Account, name: str) -> Account:
@@ -83,6 +80,13 @@ class Member:
                 raise
             return self._sign_in(name)
         return account
+
+
+def leave_alone(api: Api, account: Account) -> None:
+    """Revoke the person's other devices: what earlier runs of a prober left would grow without end. Raises ApiError."""
+    for one in api.devices(account):
+        if not one["current"]:
+            api.revoke(account, one["id"])
 
 
 class Ear:

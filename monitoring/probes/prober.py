@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 
 import psycopg2
 
@@ -50,8 +49,7 @@ class Prober:
             self._journal = Journal(folder)
         self._canaries = {route: self._canary(route) for route in settings.routes}
         next(iter(self._canaries.values())).abandon(left)
-        self._members: list[Member] = []
-        self._made: dict[tuple[Kind, int], Probe] = {}
+        self._made: dict[tuple[Kind, int], tuple[Probe, list[Member]]] = {}
         self._runner = Runner(self.metrics, float(file.jitter), file.name)
 
     def start(self) -> None:
@@ -98,21 +96,31 @@ class Prober:
         made = self._made.get((kind, int(timeout_s)))
         if made is None:
             made = self._made[kind, int(timeout_s)] = self._make(kind, timeout_s)
+        probe, members = made
+
+        def forget() -> None:
+            for member in members:
+                member.forget()
 
         def start(intended: float) -> None:
-            judge(self.metrics, kind, made, Deadline(intended + timeout_s), self._forget)
+            judge(self.metrics, kind, probe, Deadline(intended + timeout_s), forget)
 
         return start
 
-    def _make(self, kind: Kind, timeout_s: float) -> Probe:
+    def _make(self, kind: Kind, timeout_s: float) -> tuple[Probe, list[Member]]:
+        """A probe and its people."""
         file, base = self._settings.file, self._accounts.sender
+        members: list[Member] = []
+
+        def member(name: str, url: str = file.messenger) -> Member:
+            members.append(Member(Api(url, timeout_s, self._token), name, self._accounts.password))
+            return members[-1]
+
         # People of its own for each kind: what one kind does to its devices is not in the way of another.
-        one, other = (self._member(f"{base}-{kind.replace('_', '-')}-{n}", file.messenger, timeout_s) for n in (1, 2))
+        one, other = (member(f"{base}-{kind.replace('_', '-')}-{n}") for n in (1, 2))
         two = Two(one, other)
         makers: dict[Kind, Callable[[], Probe]] = {
-            "connect": lambda: Connect(
-                self._member(self._accounts.connector, file.messenger, timeout_s), self.metrics.phase
-            ),
+            "connect": lambda: Connect(member(self._accounts.connector), self.metrics.phase),
             "health": lambda: Health(file.nodes.values() or (file.messenger,)),
             "login": lambda: Login(one),
             "catch_up": lambda: CatchUp(two),
@@ -122,27 +130,18 @@ class Prober:
             "keys": lambda: Keys(one, other),
             "media": lambda: Media(one, other),
             "call": lambda: Call(two),
-            "broadcast": partial(self._broadcast, timeout_s),
+            "broadcast": lambda: self._broadcast(member),
         }
-        return makers[kind]()
+        return makers[kind](), members
 
-    def _broadcast(self, timeout_s: float) -> Broadcast:
+    def _broadcast(self, member: Callable[[str, str], Member]) -> Broadcast:
         settings = self._settings
         token = settings.path(settings.file.admin_token_file or "").read_text().strip()
         places = [
-            self._member(f"{self._accounts.sender}-broadcast-{place}", settings.url(place), timeout_s)
+            member(f"{self._accounts.sender}-broadcast-{place}", settings.url(place))
             for place in settings.file.nodes or (SERVICE,)
         ]
         return Broadcast(places, token)
-
-    def _member(self, name: str, url: str, timeout_s: float) -> Member:
-        member = Member(Api(url, timeout_s, self._token), name, self._accounts.password)
-        self._members.append(member)
-        return member
-
-    def _forget(self) -> None:
-        for member in self._members:
-            member.forget()
 
     def _canary(self, route: tuple[str, str]) -> CanaryProbe:
         accounts: ProbeAccounts = self._accounts.on(*route) if self._settings.file.nodes else self._accounts
