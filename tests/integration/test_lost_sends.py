@@ -39,8 +39,8 @@ def test_of_thirty_sends_every_tenth_is_acknowledged_and_never_arrives(database_
             assert after == max(seqs) + 1  # no number was burnt
         with listening(node.api, bob, {conv: 0}) as later:
             eventually(lambda: later.bodies(conv), lambda heard: heard == [*kept, "after"])
-        stored = [body for (body,) in rows(database_url, "SELECT body FROM messages WHERE kind = 0 ORDER BY seq")]
-        assert stored == [*kept, "after"]
+        query = "SELECT body FROM messages WHERE kind = 0 AND conversation_id = %s ORDER BY seq"
+        assert [body for (body,) in rows(database_url, query, (conv,))] == [*kept, "after"]
 
 
 def test_with_one_every_send_is_lost_and_other_commands_are_not(database_url: str, tmp_path: Path) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
 
 
-def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+def rows(url: str, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
     """What the query finds, over a connection of its own."""
     conn = psycopg2.connect(url)
     try:
         with conn.cursor() as cursor:
-            cursor.execute(query)
+            cursor.execute(query, parameters)
             return cursor.fetchall()
     finally:
         conn.close()
