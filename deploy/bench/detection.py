@@ -1,4 +1,5 @@
-"""`make detection`: predicted against observed detection, on the real stack, for every SLO of the messenger.
+"""`make detection`: predicted against observed detection, on the real stack, for every SLO of the messenger
+but alert-pipeline: a drill takes as long as alerts take, however the windows are scaled.
 
 The stack is that of `make run`, with ports and a folder of its own, on a scaled profile: every window is divided by
 DIVISOR, burn factors and thresholds are those of production. Steady traffic runs all the while; when a window's worth
@@ -34,7 +35,7 @@ import requests
 
 from deploy.bench import children
 from deploy.bench.node import free_ports
-from deploy.bench.steady import Drill, Talk
+from deploy.bench.steady import Talk
 from deploy.stack import prepare, settings
 from monitoring import config as configuration
 from monitoring.client.api import Api
@@ -70,8 +71,6 @@ class Watch:
     """From the fault until the first event is counted as bad."""
     every_s: float
     """Between two events, for the guard that asks for several bad ones."""
-    at_once: bool = False
-    """All bad events come together: then neither the share nor the guard has a part in it."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,6 @@ def predicted_s(slo: Slo, profile: Profile, watch: Watch, share: float) -> float
     Assumes a healthy history as long as the long window, and the same traffic before and in the fault.
     """
     late_s = profile.scrape_interval + profile.evaluation_interval
-    if watch.at_once:
-        return watch.first_bad_s + late_s
     e, hold_s = Decimal(str(share)), 0
     if watch.kind == "threshold":
         assert slo.threshold_window  # noqa: S101  the watch says that there is one
@@ -228,20 +225,8 @@ def profile_of(stack: Stack) -> Profile:
 
 # --- the faults --------------------------------------------------------------------------------------------------
 
-PIPELINE_STOP_S = 100.0
-"""Long enough that more than 14.4 % of the pages of two minutes come later than a minute."""
 SETTLED_S = 30.0
 CANARY_LATE_S = 2.5
-
-
-def _stop_alertmanager(stack: Stack) -> None:
-    stack.signal(signal.SIGSTOP, "alertmanager")
-    time.sleep(PIPELINE_STOP_S)
-    stack.signal(signal.SIGCONT, "alertmanager")
-
-
-def _nothing(_stack: Stack) -> None:
-    """It mended itself."""
 
 
 def _switch(**switches: Any) -> Callable[[Stack], None]:
@@ -267,11 +252,6 @@ def faults(talk_per_s: float, reads_per_s: float) -> tuple[Fault, ...]:
             "sends are refused",
             (Watch("requests", "burnrate", 0.0, 1 / talk_per_s),),
             _switch(refuse_sends=True), off,
-        ),
-        Fault(
-            f"Alertmanager stopped for {PIPELINE_STOP_S:.0f} s; times from when it went on",
-            (Watch("alert-pipeline", "burnrate", GROUP_WAIT_S, 0.0, at_once=True),),
-            _stop_alertmanager, _nothing,
         ),
         Fault(
             "every delivery 2.5 s late",
@@ -321,8 +301,7 @@ class Run:
 
     def _observation(self, fault: Fault, watch: Watch, fired: float | None, began: float) -> Observation:
         slo = self._slos[watch.slo]
-        window = self._long(slo) if watch.at_once else self._short(slo)
-        share = self._stack.value(names.of(names.errors_ratio(window), slo.name)) or 0.0
+        share = self._stack.value(names.of(names.errors_ratio(self._short(slo)), slo.name)) or 0.0
         predicted = predicted_s(slo, self._profile, watch, share)
         tolerance_s = float(self._profile.scrape_interval + self._profile.evaluation_interval)
         observed = None if fired is None else fired - began
@@ -402,7 +381,7 @@ def main(only: tuple[str, ...], output: Path | None) -> None:
     observations: list[Observation] = []
     with tempfile.TemporaryDirectory(prefix="messenger-detection-") as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as a user of its own when this runs as root
-        with running_stack(Path(name) / "run") as stack, Talk(stack.api) as talk, Drill(stack.ports.alertmanager_port):
+        with running_stack(Path(name) / "run") as stack, Talk(stack.api) as talk:
             run = Run(stack, slos, say)
             run.history()
             for fault in faults(talk.sends_per_s, talk.reads_per_s):

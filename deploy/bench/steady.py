@@ -1,7 +1,6 @@
 """Traffic as steady as the mathematics of burn rates assumes: open loop, and nothing that fails is repeated at once.
 
-`Talk` is two people: one sends and reads, and has a second device; `Drill` is a page every other second, given
-straight to Alertmanager.
+`Talk` is two people: one sends and reads, and has a second device.
 """
 
 from __future__ import annotations
@@ -11,18 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any
-
-import requests
 
 from monitoring.client.api import Api
 from monitoring.client.events import Event
 from monitoring.client.socket import Socket
-
-POST_TIMEOUT_S = 1.0
-DRILL_EVERY_S = 2.0
 
 
 class _Beat:
@@ -84,31 +76,3 @@ class Talk:
             self._sockets[0].send_message(self._conv, f"steady {n}")
             if self._seq and n % (self.sends_per_s / self.reads_per_s) == 0:
                 self._sockets[0].command({"type": "read", "conv": self._conv, "seq": self._seq})
-
-
-class Drill:
-    """Pages that mean nothing, each with a name of its own; one that could not be handed over is told again, with
-    its first start, as Prometheus does."""
-
-    def __init__(self, alertmanager_port: int) -> None:
-        self._url = f"http://127.0.0.1:{alertmanager_port}/api/v2/alerts"
-        self._waiting: list[dict[str, Any]] = []
-        self._beat = _Beat(DRILL_EVERY_S, self._page)
-
-    def __enter__(self) -> Drill:
-        self._beat.start()
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
-    ) -> None:
-        self._beat.stop()
-
-    def _page(self, n: int) -> None:
-        now = datetime.now(UTC)
-        labels = {"alertname": f"Drill{n}", "severity": "page", "service": "drill", "kind": "drill"}
-        ends_at = now + timedelta(hours=1)
-        self._waiting.append({"labels": labels, "startsAt": now.isoformat(), "endsAt": ends_at.isoformat()})
-        with suppress(requests.RequestException):
-            requests.post(self._url, json=self._waiting, timeout=POST_TIMEOUT_S).raise_for_status()
-            self._waiting = []

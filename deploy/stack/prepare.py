@@ -79,6 +79,8 @@ def write_oncall_yaml(settings: Settings) -> None:
         "alertmanager": {"url": f"http://127.0.0.1:{ports.alertmanager_port}"},
         "page_url": f"http://127.0.0.1:{ports.oncall_port}",
     }
+    if settings.oncall_hook:
+        told["drills"] = {"by": ["hook"]}
     settings.oncall_yaml.write_text(yaml.safe_dump(told, sort_keys=False))
 
 
@@ -91,6 +93,11 @@ def write_probes_yaml(settings: Settings) -> None:
         "people": "secrets/probe.json",
         "token_file": "secrets/probe-token",
         "metrics": {"port": settings.ports.probe_metrics_port},
+        "oncall": {
+            "url": f"http://127.0.0.1:{settings.ports.oncall_port}",
+            "name": "oncall",
+            "password_file": "secrets/oncall-password",
+        },
         "journal": {"folder": "canaries", "ledger_url_file": "secrets/ledger-url"},
         "probes": {
             "canary": often,
@@ -104,6 +111,7 @@ def write_probes_yaml(settings: Settings) -> None:
             "keys": {"every": "5m"},
             "media": {"every": "1m"},
             "call": {"every": "30s"},
+            "alerts": {"every": "4m", "timeout": "2m"},
         },
     }
     settings.probes_yaml.write_text(yaml.safe_dump(told, sort_keys=False))

@@ -2,7 +2,7 @@
 
 The tree of routes, in the order in which Alertmanager asks:
 
-1. The Watchdog, which nothing ever mutes.
+1. The Watchdog and drills, which nothing ever mutes.
 2. For each set of maintenance spans (`intervals.quiets`), the alerts they cover.
 3. Everything else.
 
@@ -23,13 +23,14 @@ from monitoring.alerting.matchers import equal, matches, none_of, one_of
 from monitoring.config import ONCALL, AlertmanagerSettings, Config, Receivers
 from monitoring.errors import Mistake
 from monitoring.generatedyaml import dump, made_from
+from monitoring.rules import platform
 from monitoring.rules.tiers import Burn, burns
 from monitoring.spec import targets
 from monitoring.spec.extensions import TIER_NAMES
 from monitoring.spec.maintenance import Maintenance
 from monitoring.spec.model import Slo
 
-PAGE, TICKET, WATCHDOG = "page", "ticket", "watchdog"
+PAGE, TICKET, WATCHDOG, DRILL = "page", "ticket", "watchdog", "drill"
 """The receivers of alertmanager.yml that always exist."""
 
 _SAME_SLO = ("service", "slo_id")
@@ -164,6 +165,7 @@ def _routes(config: Config, quiets: Sequence[intervals.Quiet], quiet_ends: bool)
         "repeat_interval": str(settings.repeat_interval),
         "routes": [
             _watchdog(settings),
+            _drill(settings),
             *({"matchers": list(q.matchers), "routes": _leaves(receivers, q.intervals, quiet_ends)} for q in covered),
             *_leaves(receivers, rest.intervals, quiet_ends),
         ],
@@ -179,6 +181,16 @@ def _watchdog(settings: AlertmanagerSettings) -> dict[str, Any]:
         "group_interval": str(beat),
         # Just below the group's rhythm: equal, every second beat would be held back.
         "repeat_interval": f"{int(beat) * 900}ms",
+    }
+
+
+def _drill(settings: AlertmanagerSettings) -> dict[str, Any]:
+    """A drill waits as long as a page does, each for itself; its end is told soon, so that the next one can begin."""
+    return {
+        "receiver": DRILL,
+        "matchers": [equal("alertname", platform.DRILL)],
+        "group_by": ["alertname", "instance"],
+        "group_interval": str(settings.group_wait),
     }
 
 
@@ -218,10 +230,12 @@ def _told_by_name(receivers: Receivers) -> list[str]:
 def _receivers(config: Config, quiet_ends: bool) -> list[dict[str, Any]]:
     settings = config.environment.receivers
     watchdog = receivers.webhook(config, settings.watchdog or settings.oncall) | {"send_resolved": True}
+    drill = receivers.webhook(config, settings.oncall) | {"send_resolved": True}
     names = (PAGE, TICKET, *_told_by_name(settings))
     quiet = [(name, found) for name in names if quiet_ends and (found := without_resolved(settings, name))]
     return [
         *(receivers.receiver(name, config, members(settings, name)) for name in names),
         {"name": WATCHDOG, "webhook_configs": [watchdog]},
+        {"name": DRILL, "webhook_configs": [drill]},
         *(receivers.receiver(found, config, members(settings, name), send_resolved=False) for name, found in quiet),
     ]

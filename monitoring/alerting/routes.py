@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from monitoring.alerting import intervals
-from monitoring.alerting.alertmanager import PAGE, TICKET, WATCHDOG, notified_by_severity, without_resolved
+from monitoring.alerting.alertmanager import DRILL, PAGE, TICKET, WATCHDOG, notified_by_severity, without_resolved
 from monitoring.config import Config, Receivers
 from monitoring.generatedyaml import made_from
+from monitoring.rules import platform
 from monitoring.rules.model import Alert, RuleFile
 from monitoring.spec import targets
 from monitoring.spec.maintenance import Maintenance
@@ -20,6 +21,8 @@ from monitoring.spec.model import Slo
 
 _LABELS = ("service", "slo_id", "severity", targets.LABEL, targets.RESOLVED_LABEL)
 """What decides beside the alert's name, in the order of the columns."""
+_OWN = {"Watchdog": WATCHDOG, platform.DRILL: DRILL}
+"""Alerts that have a receiver of their own, and are never muted."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class Row:
 
 def expected(receivers: Receivers, labels: Mapping[str, str]) -> tuple[str, ...]:
     """The receivers of an alert: those it names, as far as its severity's does not tell them; then its severity's."""
-    if labels.get("alertname") == "Watchdog":
-        return (WATCHDOG,)
+    own = _OWN.get(labels.get("alertname", ""))
+    if own:
+        return (own,)
     pages = labels.get("severity") in receivers.page_severities
     named = targets.notified(labels)
     alone = [n for n in receivers.names if n in named and not notified_by_severity(receivers, n)[0 if pages else 1]]
@@ -47,7 +51,7 @@ def expected(receivers: Receivers, labels: Mapping[str, str]) -> tuple[str, ...]
 
 def muted_in(quiets: Sequence[intervals.Quiet], labels: Mapping[str, str]) -> tuple[str, ...]:
     """The time intervals in which nobody hears of an alert."""
-    if labels.get("alertname") == "Watchdog":
+    if labels.get("alertname") in _OWN:
         return ()
     of_slo = [q for q in quiets if labels.get("slo_id") in q.slos]
     of_service = [q for q in quiets if labels.get("service") in q.services]
@@ -96,7 +100,8 @@ def table(config: Config, some: Iterable[Row]) -> bytes:
         f"# Who hears what in {config.environment_name}",
         "",
         f"`{PAGE}` is {_listed(receivers.pages)}; `{TICKET}` is {_listed(receivers.tickets)}; `{WATCHDOG}` is "
-        f"{'a webhook of its own' if receivers.watchdog else '`oncall`'}. Alerts that share all that routes ask for",
+        f"{'a webhook of its own' if receivers.watchdog else '`oncall`'}; `{DRILL}` is `oncall`. "
+        "Alerts that share all that routes ask for",
         "share a row. `python -m monitoring check` asks amtool about each, or about a sample of a long table.",
         "",
         f"| alert, for example | {' | '.join(_LABELS)} | receivers | quiet in |",

@@ -6,21 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitoring.boards.model import Annotation, Board
+from monitoring.boards.parts import firing
 from monitoring.errors import BoardError
-from monitoring.promql import Matcher, Selector
+from monitoring.promql import Matcher
 from monitoring.signals import deploys
 
-_WATCHDOG = Matcher("alertname", "!=", "Watchdog")
 _ALERT_TAGS = ("severity", "service", "instance")
 _COLORS = (("page", "red"), ("ticket", "orange"))
 
 
-def _firing(*matchers: Matcher) -> str:
-    return str(Selector("ALERTS", (Matcher("alertstate", "=", "firing"), _WATCHDOG, *matchers)))
-
-
 def _alerts(name: str, color: str, *severity: Matcher) -> Annotation:
-    return Annotation(name, _firing(*severity), color, "{{alertname}}", "{{slo_id}} {{tier}}", _ALERT_TAGS)
+    return Annotation(name, str(firing(severity)), color, "{{alertname}}", "{{slo_id}} {{tier}}", _ALERT_TAGS)
 
 
 DEFAULTS = (
@@ -37,7 +33,7 @@ DEFAULTS = (
         at_value=True,
     ),
 )
-"""On every board: alerts in the colour of how loud they are, without the Watchdog, and deploys at their own time."""
+"""On every board: alerts that mean something, in the colour of how loud they are, and deploys at their own time."""
 
 _BUILT_IN = {
     "builtIn": 1,

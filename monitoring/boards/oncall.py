@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from monitoring.boards.model import Board, Mapping, Panel, Query, Row, Step, runbook
-from monitoring.boards.parts import NODES, ONE, P95, ZERO, bound_s, firing, lines, objective, red_from, share, variables
+from monitoring.boards.parts import (
+    MEANT,
+    NODES,
+    ONE,
+    P95,
+    ZERO,
+    bound_s,
+    firing,
+    lines,
+    objective,
+    red_from,
+    share,
+    variables,
+)
 from monitoring.promql import Matcher, Selector
 from monitoring.signals import messenger, oncall
 from monitoring.signals.kinds import Scope
@@ -18,6 +31,8 @@ _CHAIN = Scope(
     (Matcher("job", "=~", "|".join((oncall.PROMETHEUS_JOB, oncall.ALERTMANAGER_JOB, oncall.JOB, messenger.PROBE_JOB))),)
 )
 _PROMETHEUS = Scope((Matcher("job", "=", oncall.PROMETHEUS_JOB),))
+_PROBES = Scope((Matcher("job", "=", messenger.PROBE_JOB),))
+_DRILLS = {"probe": "alerts"}
 _ALERTMANAGER = Scope((Matcher("job", "=", oncall.ALERTMANAGER_JOB),))
 
 
@@ -33,7 +48,7 @@ def board(slos: Sequence[Slo]) -> Board:
         rows=(
             Row(5, (_firing(), _heard(), _watchdog(), _delay_now(slo)), (6, 6, 6, 6), title="Now"),
             Row(8, (_table(), _history()), (12, 12), title="Alerts"),
-            Row(8, (_delay(slo), _calls()), (12, 12), title="Told to people"),
+            Row(8, (_drills(slo), _drills_ended(), _delay(slo), _calls()), (6, 6, 6, 6), title="Told to people"),
             Row(8, (_up(), _rules(), _sent()), (8, 8, 8), title="The chain itself"),
         ),
     )
@@ -43,7 +58,7 @@ def _firing() -> Panel:
     return Panel(
         key="oncall/firing",
         title="Alerts firing",
-        description="As Prometheus sees it; the Watchdog, which always fires, is left out.",
+        description="As Prometheus sees it; the Watchdog, which always fires, and drills are left out.",
         unit="short",
         queries=(Query(f"count({firing()}) or vector(0)", "firing"),),
         kind="stat",
@@ -111,11 +126,11 @@ def _table() -> Panel:
 
 
 def _history() -> Panel:
-    alerts = Selector("ALERTS", (Matcher("alertname", "!=", "Watchdog"),))
+    alerts = Selector("ALERTS", (MEANT,))
     return Panel(
         key="oncall/history",
         title="When it fired",
-        description="Each alert's pending and firing times; the Watchdog is left out.",
+        description="Each alert's pending and firing times; the Watchdog and drills are left out.",
         unit="short",
         queries=(
             Query(
@@ -126,6 +141,30 @@ def _history() -> Panel:
         kind="state-timeline",
         mappings=(Mapping(ONE, "pending", "orange"), Mapping(ONE * 2, "firing", "red")),
         steps=(Step("green"),),
+    )
+
+
+def _drills(slo: Slo) -> Panel:
+    told = messenger.PROBE_RUN_TIME.quantile(P95, Scope(_PROBES.matchers, "1h"), ("instance",), _DRILLS)
+    return lines(
+        "oncall/drills",
+        "Drills, p95 of an hour",
+        f"From a fault that a prober makes up until on call has told of it; the objective is {bound_s(slo)} s.",
+        "s",
+        Query(told, "{{instance}}"),
+        steps=red_from(bound_s(slo)),
+        books=(slo.runbook,),
+    )
+
+
+def _drills_ended() -> Panel:
+    return lines(
+        "oncall/drills-ended",
+        "Drills by how they ended",
+        "In the hour before. failed: it was not told in time, or its end was not.",
+        "short",
+        Query(messenger.PROBE_RUNS.increase(Scope(_PROBES.matchers, "1h"), ("outcome",), _DRILLS), "{{outcome}}"),
+        books=("alert-pipeline",),
     )
 
 

@@ -10,10 +10,22 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from monitoring.boards.model import Board, Override, Panel, Query, Row, Step, runbook
-from monitoring.boards.parts import MESSAGES, NODES, ONE, P95, ZERO, bound_s, objective, quantiles, share, variables
+from monitoring.boards.parts import (
+    MESSAGES,
+    NODES,
+    ONE,
+    P95,
+    ZERO,
+    bound_s,
+    firing,
+    objective,
+    quantiles,
+    share,
+    variables,
+)
 from monitoring.maths.burn import error_budget
 from monitoring.maths.decimals import percent
-from monitoring.promql import Matcher, Selector
+from monitoring.promql import Matcher
 from monitoring.rules import names
 from monitoring.signals import messenger as signals
 from monitoring.signals.kinds import Scope
@@ -196,14 +208,13 @@ def _memory() -> Panel:
 
 
 def _alerts() -> Panel:
-    firing = Selector("ALERTS", (Matcher("alertstate", "=", "firing"), Matcher("alertname", "!=", "Watchdog")))
     return Panel(
         key="overview/alerts",
         title="Alerts firing",
         description="Alerts firing now, without the Watchdog, which always does; 0 is none. Each alert's page says "
         "what to do: the on-call board lists them.",
         unit="short",
-        queries=(Query(f"count({firing}) or vector(0)", "firing"),),
+        queries=(Query(f"count({firing()}) or vector(0)", "firing"),),
         kind="stat",
         steps=(Step("green"), Step("red", ONE)),
     )

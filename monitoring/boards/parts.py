@@ -124,7 +124,10 @@ def quantiles(histogram: Histogram, scope: Scope = NODES, where: dict[str, str] 
     return [Query(histogram.quantile(q, scope, where=where or {}), name) for name, q in QUANTILES]
 
 
+MEANT = Matcher("severity", "!=", "none")
+"""Alerts that mean something: not the Watchdog, which always fires, and no drill."""
+
+
 def firing(matchers: tuple[Matcher, ...] = ()) -> Selector:
-    """The alerts that fire; the Watchdog, which always does, is left out."""
-    usual = (Matcher("alertstate", "=", "firing"), Matcher("alertname", "!=", "Watchdog"))
-    return Selector("ALERTS", usual + matchers)
+    """The alerts that fire, without the Watchdog and drills."""
+    return Selector("ALERTS", (Matcher("alertstate", "=", "firing"), MEANT, *matchers))

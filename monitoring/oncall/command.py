@@ -15,6 +15,7 @@ from gevent.pywsgi import WSGIServer
 
 from monitoring.errors import ConfigError, Mistake
 from monitoring.oncall.dispatch import Dispatcher
+from monitoring.oncall.drills import Drills
 from monitoring.oncall.messenger import MessengerWay
 from monitoring.oncall.metrics import OncallMetrics
 from monitoring.oncall.people import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, People, Role
@@ -118,7 +119,8 @@ def _work(store: Store, settings: Settings, watch: Watch, numbers: OncallMetrics
     for way in ways.values():
         if isinstance(way, MessengerWay):
             scheduler.add_job(way.run, "interval", seconds=CONNECT_EVERY_S, next_run_time=datetime.now(UTC))
-    scheduler.add_job(lambda: store.forget(time.time() - KEPT_S), "interval", hours=24, next_run_time=datetime.now(UTC))
+    for forget in (lambda: store.forget(time.time() - KEPT_S), lambda: Drills(store, settings).forget(time.time())):
+        scheduler.add_job(forget, "interval", hours=24, next_run_time=datetime.now(UTC))
     if settings.heartbeat:
         heartbeat = Heartbeat(settings, numbers.heartbeat)
         every_s = int(settings.heartbeat.every)
@@ -181,16 +183,20 @@ def person(database: Path, name: str, role: str, remove: bool, password_file: Pa
 @click.option("--url", default="http://127.0.0.1:9095", show_default=True, help="Where on-call listens.")
 @click.option("--name", default=FIRST_PERSON, show_default=True, help="Who looks: an account of on-call.")
 @click.option("--password-file", required=True, type=click.Path(path_type=Path), help="Their password.")
-@click.option("--severity", default="page", show_default=True, help="The way that is tried; people are called for it.")
+@click.option("--call", metavar="SEVERITY", help="Call people, as for an incident of this severity: page or ticket.")
 @click.option("--within", default=300.0, show_default=True, help="Seconds for the arrival, and again for the end.")
-def test(alertmanager: str, url: str, name: str, password_file: Path, severity: str, within: float) -> None:
-    """Send a test alert through Alertmanager, and wait until on-call has it and until it is resolved."""
+def test(alertmanager: str, url: str, name: str, password_file: Path, call: str | None, within: float) -> None:
+    """Send a test alert through Alertmanager, and wait until on-call has told of it and of its end.
+
+    It is a drill, told by the ways that `drills` of oncall.yaml names. With --call it is an incident, and people hear.
+    """
     trial = Trial(alertmanager, url, (name, _secret(password_file)), within)
     try:
-        click.echo(f"arrived after {trial.fire(severity):.1f} s")
-        click.echo(f"resolved after {trial.end():.1f} s")
+        arrived_s, ended_s = trial.call(call) if call else trial.drill()
     except TrialError as error:
         raise click.ClickException(str(error)) from None
+    click.echo(f"{'arrived' if call else 'told'} after {arrived_s:.1f} s")
+    click.echo(f"{'resolved' if call else 'its end told'} after {ended_s:.1f} s")
 
 
 def _secret(path: Path) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
+from monitoring.oncall.drills import Drills
 from monitoring.oncall.schedule import people_of
 from monitoring.oncall.settings import Settings
 from monitoring.oncall.store import Notification, Store
@@ -43,16 +44,19 @@ class Dispatcher:
         """`told` hears of each message whether it was taken; `clock` in Unix seconds."""
         self._store, self._settings, self._ways, self._told, self._clock = store, settings, ways, told, clock
         self._rests_until: dict[tuple[str, str], float] = {}
+        self._drills = Drills(store, settings)
 
     def escalate(self) -> None:
         """Put what is due into the outbox."""
         self._store.escalate(self._settings, self._clock())
 
     def send(self, by: str | None) -> None:
-        """Send what waits for this way; None: for ways that oncall.yaml does not know any more."""
+        """Send what waits for this way, drills last; None: for ways that oncall.yaml does not know any more."""
         for way, person, batch in batches(self._store.due(self._clock(), by)):
             if (way if way in self._ways else None) == by and self._rests_until.get((way, person), 0) <= self._clock():
                 self._bring(way, person, batch)
+        if by is not None:
+            self._drills.send(by, self._ways[by], self._clock())
 
     def _bring(self, way: str, person: str, batch: Sequence[Notification]) -> None:
         speaker = self._ways.get(way)

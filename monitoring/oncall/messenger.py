@@ -224,7 +224,11 @@ def card(one: Notification, page_url: str) -> Json:
         for name, key in (("Runbook", "runbook_url"), ("Dashboard", "dashboard_url"))
         if one.annotations.get(key)
     ]
-    links += [{"name": "Incident", "url": f"{page_url.rstrip('/')}/incidents/{one.incident}"}] if page_url else []
+    links += (
+        [{"name": "Incident", "url": f"{page_url.rstrip('/')}/incidents/{one.incident}"}]
+        if page_url and one.incident
+        else []
+    )
     incident = {
         "id": one.incident_event,
         "title": one.title,

@@ -97,3 +97,25 @@ CREATE TABLE IF NOT EXISTS silences (
     ends_at TEXT NOT NULL,
     body    TEXT NOT NULL
 );
+
+-- Alerts raised to see that alerts arrive: no incidents. id: what whoever raised it calls it.
+CREATE TABLE IF NOT EXISTS drills (
+    id        TEXT PRIMARY KEY,
+    opened_at REAL NOT NULL,
+    ended_at  REAL
+);
+CREATE TABLE IF NOT EXISTS drill_messages (
+    id          INTEGER PRIMARY KEY,
+    event       TEXT NOT NULL UNIQUE,
+    drill       TEXT NOT NULL REFERENCES drills ON DELETE CASCADE,
+    state       TEXT NOT NULL CHECK (state IN ('firing', 'resolved')),
+    way         TEXT NOT NULL,
+    person      TEXT NOT NULL,
+    due_at      REAL NOT NULL,
+    tries       INTEGER NOT NULL DEFAULT 0,
+    sent_at     REAL,
+    given_up_at REAL,
+    problem     TEXT
+);
+CREATE INDEX IF NOT EXISTS drill_messages_due ON drill_messages (due_at) WHERE sent_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX IF NOT EXISTS drill_messages_drill ON drill_messages (drill);

@@ -121,6 +121,13 @@ class Heartbeat(msgspec.Struct):
     every: Duration = Duration(60)
 
 
+class Drills(msgspec.Struct):
+    """By which ways drills are told, and to whom where a way speaks to one person; without it they are only kept."""
+
+    by: tuple[str, ...]
+    tell: tuple[str, ...] = ()
+
+
 class File(msgspec.Struct):
     """The file as it is written."""
 
@@ -134,6 +141,7 @@ class File(msgspec.Struct):
     heartbeat: Heartbeat | None = None
     confirm_after: Duration = Duration(45)
     page_url: Url | None = None
+    drills: Drills | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,7 @@ class Settings:
     page_url: str = ""
     confirm_after_s: int = 45
     """An end is believed when Prometheus did not have the alert for so long: each rule was evaluated meanwhile."""
+    drills: Drills | None = None
 
     def chain(self, severity: str) -> tuple[Step, ...]:
         """How an incident of this severity is escalated; what is neither page nor ticket goes the way of a ticket."""
@@ -184,6 +193,7 @@ def load(path: Path) -> Settings:
         rotations = dict(checked.rotations())
         checked.steps()
         checked.ways()
+        checked.drills()
     if notes.mistakes or not file:
         raise ConfigError(notes.mistakes)
     chains = {
@@ -194,6 +204,7 @@ def load(path: Path) -> Settings:
         path.parent, file.people, rotations, chains, file.ways,
         int(file.watchdog.within) if file.watchdog else None,
         file.prometheus, file.alertmanager, file.heartbeat, file.page_url or "", int(file.confirm_after),
+        file.drills,
     )  # fmt: skip
 
 
@@ -263,17 +274,30 @@ class _Checker:
                 path = ("escalation", severity, i)
                 if i and step.after <= steps[i - 1].after:
                     self._wrong((*path, "after"), f"expected later than the step before it, {steps[i - 1].after}")
-                for key, names, among, what in (
-                    ("tell", step.tell, known, "person or rotation"),
-                    ("by", step.by, tuple(self._file.ways), "way"),
-                ):
-                    if not names:
-                        self._wrong((*path, key), f"names no {what}")
-                    for j, name in enumerate(names):
-                        if name not in among:
-                            self._wrong((*path, key, j), unknown(what, name, among))
+                self._names((*path, "tell"), step.tell, known, "person or rotation")
+                self._names((*path, "by"), step.by, tuple(self._file.ways), "way")
         if not self._file.escalation.get("page"):
             self._wrong(("escalation",), "nobody hears of pages; `page` needs a step")
+
+    def drills(self) -> None:
+        """They must reach somebody by mail, or it is no way for them."""
+        drills = self._file.drills
+        if drills is None:
+            return
+        self._names(("drills", "by"), drills.by, tuple(self._file.ways), "way")
+        if drills.tell:
+            self._names(("drills", "tell"), drills.tell, tuple(self._file.people), "person")
+        self._reachable(("drills", "by"), StepWritten(drills.tell, drills.by))
+        mails = [name for name in drills.by if name in self._file.ways and self._file.ways[name].mail]
+        if mails and not drills.tell:
+            self._wrong(("drills", "tell"), f"names no person, and {mails[0]} speaks to one at a time")
+
+    def _names(self, path: tuple[str | int, ...], names: Sequence[str], among: Sequence[str], what: str) -> None:
+        if not names:
+            self._wrong(path, f"names no {what}")
+        for i, name in enumerate(names):
+            if name not in among:
+                self._wrong((*path, i), unknown(what, name, among))
 
     def ways(self) -> None:
         for name, way in self._file.ways.items():

@@ -169,5 +169,5 @@ def _paragraph(one: Notification, page_url: str) -> str:
     lines += [one.annotations[key] for key in ("description",) if one.annotations.get(key)]
     lines += [f"Runbook: {one.annotations['runbook_url']}"] if one.annotations.get("runbook_url") else []
     lines += [f"Dashboard: {one.annotations['dashboard_url']}"] if one.annotations.get("dashboard_url") else []
-    lines += [f"Incident: {page_url.rstrip('/')}/incidents/{one.incident}"] if page_url else []
+    lines += [f"Incident: {page_url.rstrip('/')}/incidents/{one.incident}"] if page_url and one.incident else []
     return "\n".join([*lines, f"Event {one.event}"])

@@ -28,6 +28,7 @@ from prometheus_client import generate_latest
 from monitoring.deployments.metrics import Deployments
 from monitoring.oncall import webhook
 from monitoring.oncall.agreed import agreed_now
+from monitoring.oncall.drills import Drills, is_drill
 from monitoring.oncall.metrics import OncallMetrics
 from monitoring.oncall.people import SIGNED_IN_FOR_S, Caller, People, Role
 from monitoring.oncall.settings import NOBODY, Settings
@@ -67,7 +68,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.jinja_env.filters["utc"] = _utc
     people = People(store, time.time)
-    doors = Doors(people)
+    doors, drills = Doors(people), Drills(store, settings)
     numbers = OncallMetrics(lambda: store.firing_count(WATCHDOG_RECEIVER), store.open_count, store.unsent_count)
     app.extensions["numbers"] = numbers
     if deployments:
@@ -87,6 +88,8 @@ def create_app(
         try:
             if is_watchdog and notification.status == "firing":
                 store.heard_watchdog(now)
+            drills.take(filter(is_drill, notification.alerts), now)
+            notification.alerts = [alert for alert in notification.alerts if not is_drill(alert)]
             new = store.add(notification.receiver, notification.alerts, now, incidents=not is_watchdog)
         except sqlite3.Error as error:
             return _said(numbers, "store_failed", 503, str(error))
@@ -133,6 +136,7 @@ def create_app(
             turns=turns,
             unsent=store.unsent_count(),
             glance=glance(),
+            drill=drills.latest(),
         )
 
     @app.get("/incidents/<int:incident>")
@@ -189,6 +193,12 @@ def create_app(
     def incident_as_json(incident: int) -> Response:
         found = store.incident(incident)
         return _json({**asdict(found[0]), "timeline": found[1]}) if found else _refused(404, "no such incident")
+
+    @app.get("/api/drills/<drill>")
+    @doors.need(Role.VIEWER)
+    def drill_as_json(drill: str) -> Response:
+        found = drills.found(drill)
+        return _json(found) if found else _refused(404, "no such drill has arrived")
 
     @app.get("/api/on-call")
     @doors.need(Role.VIEWER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -14,6 +14,9 @@ OUTCOMES = ("delivered", "late", "lost", "duplicate", "reordered", "corrupted", 
 RUN_OUTCOMES = ("ok", "failed")
 UPLOADS = ("ok", "failed")
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 30.0)
+PIPELINE_SLO_S = 60.0
+"""From a fault to a notification; a bucket bound of the runs lies exactly here."""
+RUN_BUCKETS_S = (*BUCKETS_S, 45.0, PIPELINE_SLO_S, 120.0)
 _ROUTE: dict[str, tuple[str, ...]] = {"source": (SERVICE,), "target": (SERVICE,)}
 """Without nodes in probes.yaml; else each of them."""
 
@@ -28,6 +31,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "messenger_probe_run_seconds": ("histogram", {"probe": KINDS}),
     "messenger_probe_own_faults_total": ("counter", {"probe": KINDS, "reason": OWN_FAULTS}),
     "messenger_probe_certificate_expiry_timestamp_seconds": ("gauge", {}),
+    "messenger_probe_drill": ("gauge", {}),
     "messenger_probe_skipped_total": ("counter", {"probe": KINDS}),
     "messenger_probe_start_delay_seconds": ("histogram", {}),
     "messenger_probe_uploads_total": ("counter", {"result": UPLOADS}),
@@ -47,8 +51,8 @@ class ProbeMetrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"messenger_probe_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, *labels: str) -> Histogram:
-            return Histogram(f"messenger_probe_{name}", text, labels, buckets=BUCKETS_S, registry=registry)
+        def histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = BUCKETS_S) -> Histogram:
+            return Histogram(f"messenger_probe_{name}", text, labels, buckets=buckets, registry=registry)
 
         def gauge(name: str, text: str, where: CollectorRegistry | None = registry) -> Gauge:
             return Gauge(f"messenger_probe_{name}", text, registry=where)
@@ -64,7 +68,9 @@ class ProbeMetrics:
         self._phases = histogram("connect_phase_seconds", "Each step of a fresh connection that was made.", "phase")
         self._runs = counter("runs", "Runs by kind of probe and how they ended.", "probe", "outcome")
         self._failures = counter("failures", "Runs that failed, by where.", "probe", "reason")
-        self._run_s = histogram("run_seconds", "What a run that went well took of what its promise is about.", "probe")
+        text = "What a run that went well took of what its promise is about."
+        self._run_s = histogram("run_seconds", text, "probe", buckets=RUN_BUCKETS_S)
+        self.drill = gauge("drill", "Above 0 while a drill is on, which then is an alert: its number.")
         self._own_faults = counter("own_faults", "Runs that say nothing of the messenger, by why.", "probe", "reason")
         self._skipped = counter("skipped", "Runs that could not start: as many as allowed were under way.", "probe")
         self.start_delay = histogram("start_delay_seconds", "How much later than meant a run started.")

@@ -17,6 +17,7 @@ from monitoring.probes.failures import Deadline
 from monitoring.probes.journal import Journal, unfinished
 from monitoring.probes.kinds import Probe
 from monitoring.probes.kinds.connect import Certificate, Connect
+from monitoring.probes.kinds.drill import Drill
 from monitoring.probes.kinds.http import Health, Keys, Login, Media
 from monitoring.probes.kinds.sockets import Broadcast, Call, CatchUp, Link, ReadSync, Revoke, Two
 from monitoring.probes.members import Member
@@ -131,6 +132,7 @@ class Prober:
             "media": lambda: Media(one, other),
             "call": lambda: Call(two),
             "broadcast": lambda: self._broadcast(member),
+            "alerts": self._drill,
         }
         return makers[kind](), members
 
@@ -142,6 +144,12 @@ class Prober:
             for place in settings.file.nodes or (SERVICE,)
         ]
         return Broadcast(places, token)
+
+    def _drill(self) -> Drill:
+        oncall = self._settings.file.oncall
+        assert oncall  # noqa: S101  `settings.load` asks for it
+        auth = (oncall.name, self._settings.path(oncall.password_file).read_text().strip())
+        return Drill(oncall.url, auth, self.metrics.drill.set)
 
     def _canary(self, route: tuple[str, str]) -> CanaryProbe:
         accounts: ProbeAccounts = self._accounts.on(*route) if self._settings.file.nodes else self._accounts

@@ -22,7 +22,7 @@ from monitoring.yamltree import Node, Notes, decode, one_document
 
 Kind = Literal[
     "canary", "connect", "health", "login", "catch_up", "read_sync", "revoke", "link", "keys", "media", "call",
-    "broadcast",
+    "broadcast", "alerts",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
 SERVICE = "messenger"
@@ -30,6 +30,8 @@ SERVICE = "messenger"
 
 LEAST_EVERY: dict[Kind, Duration] = {"login": Duration(5), "link": Duration(240), "keys": Duration(240)}
 """The messenger limits these: 30 sign-ins a minute, and 20 links and 20 keys of one device an hour."""
+MOST_TIMEOUT: dict[Kind, Duration] = {"alerts": Duration(600)}
+"""Of the others a run is over when a canary is final."""
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
@@ -55,6 +57,14 @@ class Metrics(msgspec.Struct, frozen=True):
     host: Text = "127.0.0.1"
 
 
+class OnCall(msgspec.Struct, frozen=True):
+    """On-call, and an account there that may look: it says what became of the drills that are raised here."""
+
+    url: Url
+    name: Text
+    password_file: Text
+
+
 class File(msgspec.Struct, frozen=True):
     """The file as it is written."""
 
@@ -68,6 +78,7 @@ class File(msgspec.Struct, frozen=True):
     jitter: Decimal = Decimal("0.1")
     token_file: Text | None = None
     admin_token_file: Text | None = None
+    oncall: OnCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +132,34 @@ def _check(file: File, node: Node, notes: Notes, folder: Path) -> None:
         if probe.every < least:
             message = f"probes.{kind}.every: the messenger lets nobody do this more often than every {least}"
             notes.add(node.line_of("probes", kind, "every"), message)
-        if probe.timeout > FINAL_AFTER_S:
-            limit = f"at most {FINAL_AFTER_S:.0f}s"
-            notes.add(node.line_of("probes", kind, "timeout"), f"probes.{kind}.timeout: expected {limit}")
+        most = MOST_TIMEOUT.get(kind, Duration(int(FINAL_AFTER_S)))
+        if probe.timeout > most:
+            notes.add(node.line_of("probes", kind, "timeout"), f"probes.{kind}.timeout: expected at most {most}")
     if "broadcast" in file.probes and not file.admin_token_file:
         # It is seen by everybody, so nobody gets it by listing all kinds.
         message = "probes.broadcast: everybody sees it, and it needs `admin_token_file`"
         notes.add(node.line_of("probes", "broadcast"), message)
+    _check_alerts(file, node, notes)
     ledger = file.journal.ledger_url_file if file.journal else None
     for path, name in (
+        ("oncall.password_file", file.oncall.password_file if file.oncall else None),
         ("token_file", file.token_file),
         ("admin_token_file", file.admin_token_file),
         ("journal.ledger_url_file", ledger),
     ):
         if name and not (folder / name).is_file():
             notes.add(node.line_of(*path.split(".")), f"{path}: there is no file {folder / name}")
+
+
+def _check_alerts(file: File, node: Node, notes: Notes) -> None:
+    """One drill at a time: the alert of the one before must be over."""
+    probe = file.probes.get("alerts")
+    if probe is None:
+        return
+    if file.oncall is None:
+        notes.add(
+            node.line_of("probes", "alerts"), "probes.alerts: on-call is asked what became of it: `oncall` is missing"
+        )
+    if probe.every < 2 * probe.timeout:
+        message = f"probes.alerts.every: expected at least twice its timeout of {probe.timeout}"
+        notes.add(node.line_of("probes", "alerts"), message)

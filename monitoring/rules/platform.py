@@ -308,10 +308,28 @@ def watchdog(profile: Profile, service: str) -> RuleFile:
     return RuleFile("watchdog", "monitoring.yaml", (Group("watchdog", profile.evaluation_interval, (alert,)),))
 
 
+DRILL = "OnCallDrill"
+"""The alert that a prober raises to see that alerts arrive. On-call knows it by this name, and calls nobody."""
+
+
 def messenger(profile: Profile, service: str) -> RuleFile:
-    """What makes a messenger stop, seen before the budget notices."""
-    alerts = tuple(_alert(direct, profile, service) for direct in MESSENGER)
+    """What makes a messenger stop, seen before the budget notices; and the drill."""
+    alerts = (*(_alert(direct, profile, service) for direct in MESSENGER), _drill(profile, service))
     return RuleFile("messenger", "the messenger mixin", (Group("messenger", profile.evaluation_interval, alerts),))
+
+
+def _drill(profile: Profile, service: str) -> Alert:
+    return Alert(
+        alert=DRILL,
+        expr=f"{signals.PROBE_DRILL.value(_PROBES)} > 0",
+        labels={"service": service, "severity": "none", "kind": "platform"},
+        annotations={
+            "summary": "A drill: nothing is wrong",
+            "description": f"The prober {_NODE} looks how long an alert takes to be told. Nobody is called for it.",
+            "drill": _COUNT,  # no label: the next drill is the same alert with another number
+            "runbook_url": profile.runbook("alert-pipeline"),
+        },
+    )
 
 
 def _alert(direct: Direct, profile: Profile, service: str) -> Alert:

@@ -99,7 +99,7 @@ MAX_DESCRIPTORS = Gauge("process_max_fds", "Descriptors it may have")
 
 _KINDS = (
     "canary", "connect", "health", "login", "catch_up", "read_sync", "revoke", "link", "keys", "media", "call",
-    "broadcast",
+    "broadcast", "alerts",
 )  # fmt: skip
 _FAILURES = ("dns", "tcp", "tls", "upgrade", "auth", "timeout", "close", "refused", "wrong")
 
@@ -153,4 +153,5 @@ PROBE_START_DELAY = Histogram("messenger_probe_start_delay_seconds", "How much l
 PROBE_CERTIFICATE_EXPIRY = Gauge(
     "messenger_probe_certificate_expiry_timestamp_seconds", "When the certificate ends, Unix time"
 )
+PROBE_DRILL = Gauge("messenger_probe_drill", "The number of the drill that is on, or 0")
 PROBE_HEARTBEAT = Gauge("messenger_probe_heartbeat_timestamp_seconds", "When the probe last ran, Unix time")

@@ -218,6 +218,15 @@ def test_it_is_silent(tmp_path: Path, alert: str, series: dict[str, str]) -> Non
     prove(tmp_path, messenger(PROFILE, "messenger").groups, series, [Expected(end_s, ever(alert, end_s), 0)])
 
 
+def test_a_drill_fires_for_each_prober_while_its_figure_is_up(tmp_path: Path) -> None:
+    number = 1_795_791_793_138
+    series = {probe("messenger_probe_drill"): level(0, number), elsewhere(probe("messenger_probe_drill")): level(0, 0)}
+    drill = firing("OnCallDrill", severity="none", instance="p1")
+    expected = [Expected(at * SCRAPE_S, drill, is_on) for at, is_on in ((FAULT - 1, 0), (FAULT, 1), (END, 0))]
+    expected.append(Expected(FAULT * SCRAPE_S, firing("OnCallDrill"), 1))
+    prove(tmp_path, messenger(PROFILE, "messenger").groups, series, expected)
+
+
 def test_a_probe_that_is_not_scraped_at_all_is_absent(tmp_path: Path) -> None:
     expected = [Expected(0, firing("ProbeAbsent"), 0), Expected(SHORT_HOLD * SCRAPE_S, firing("ProbeAbsent"), 1)]
     prove(tmp_path, messenger(PROFILE, "messenger").groups, {}, expected)

@@ -45,6 +45,7 @@ def test_amtool_accepts_the_alertmanager_configuration() -> None:
     ("labels", "receiver"),
     [
         (("alertname=Watchdog", "severity=none"), "watchdog"),
+        (("alertname=OnCallDrill", "severity=none"), "drill"),
         (("alertname=FanoutLatencyThreshold", "severity=page"), "page"),
         (("alertname=DeliveryBudgetBurn", "severity=ticket"), "ticket"),
         (("alertname=SomebodysMistake",), "ticket"),

@@ -2,129 +2,26 @@
 
 from __future__ import annotations
 
-import http.server
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
-from tests.support.alertmanager import Sink, http_sink
-from tests.support.binaries import require
-from tests.support.processes import running
-from tests.support.servers import eventually, free_port
+from tests.support.alertmanager import http_sink
+from tests.support.chain import PASSWORD, Chain
+from tests.support.probing import Probing, write_settings
+from tests.support.servers import eventually
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-TOKEN, PASSWORD = "webhook-token-of-the-tests", "password-of-the-tests"
-RULES = """\
-groups:
-  - name: all
-    rules:
-      - {record: 'slo:error_budget_remaining:ratio', expr: vector(0.25), labels: {slo_id: thing-up}}
-      - {alert: Watchdog, expr: vector(1), labels: {severity: none}}
-      - {alert: Down, expr: 'up{job="thing"} == 0', labels: {severity: page}, annotations: {summary: it is down}}
-"""
-PROMETHEUS = """\
-global: {scrape_interval: 1s, evaluation_interval: 1s, external_labels: {region: here}}
-rule_files: [rules.yml]
-alerting: {alertmanagers: [{static_configs: [{targets: [ALERTMANAGER]}]}]}
-scrape_configs: [{job_name: thing, static_configs: [{targets: [THING]}]}]
-"""
-ALERTMANAGER = """\
-route:
-  receiver: oncall
-  group_by: [alertname]
-  group_wait: 1s
-  group_interval: 1s
-  repeat_interval: 2s
-receivers:
-  - name: oncall
-    webhook_configs:
-      - url: http://ONCALL/alertmanager
-        send_resolved: true
-        http_config: {authorization: {credentials: TOKEN}}
-"""
-ONCALL = """\
-people: {ann: {}}
-escalation: {page: [{tell: [ann], by: [hook]}]}
-ways: {hook: {hook: {url: "SINK/hook"}}}
-watchdog: {within: 6s}
-confirm_after: 3s
-prometheus: {url: "http://PROMETHEUS"}
-alertmanager: {url: "http://ALERTMANAGER"}
-heartbeat: {url_file: heartbeat-url, every: 1s}
-"""
-
-
-class Chain:
-    """What watches the thing, each part with its address; parts are killed and started again."""
-
-    def __init__(self, folder: Path, sink: Sink) -> None:
-        self.folder, self.sink = folder, sink
-        names = ("thing", "prometheus", "alertmanager", "oncall")
-        self.at = {name: f"127.0.0.1:{free_port()}" for name in names}
-        configured = {"rules.yml": RULES, "prometheus.yml": PROMETHEUS, "alertmanager.yml": ALERTMANAGER}
-        for name, text in (configured | {"oncall.yaml": ONCALL}).items():
-            for key, address in self.at.items():
-                text = text.replace(key.upper(), address)
-            (folder / name).write_text(text.replace("TOKEN", TOKEN).replace("SINK", sink.url))
-        (folder / "token").write_text(TOKEN)
-        (folder / "password").write_text(PASSWORD)
-        (folder / "heartbeat-url").write_text(f"{sink.url}/heartbeat")
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Runs until the end of the block, then is killed."""
-        at, folder = self.at[name], self.folder
-        commands = {
-            "prometheus": [
-                require("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--web.listen-address={at}",
-                f"--storage.tsdb.path={folder / 'tsdb'}", "--rules.alert.resend-delay=1s",
-            ],
-            "alertmanager": [
-                require("alertmanager"), f"--config.file={folder / 'alertmanager.yml'}", f"--web.listen-address={at}",
-                f"--storage.path={folder / 'am'}", "--cluster.listen-address=",
-            ],
-            "oncall": [
-                sys.executable, "-m", "monitoring", "oncall", "--port", at.split(":")[1],
-                "--database", folder / "oncall.db", "--token-file", folder / "token",
-                "--password-file", folder / "password", "--settings", folder / "oncall.yaml",
-            ],
-        }  # fmt: skip
-        ready = {"oncall": "/health"}.get(name, "/-/ready")
-        with running(folder / f"{name}.log", f"http://{at}{ready}", *map(str, commands[name])):
-            yield
-
-    def incidents(self) -> dict[str, Any]:
-        """The open incidents by title."""
-        url = f"http://{self.at['oncall']}/api/incidents?open=1"
-        return {one["title"]: one for one in requests.get(url, auth=("oncall", PASSWORD), timeout=5).json()}
-
-    def told(self, title: str) -> list[str]:
-        """What the hook heard of it, in order, each event once."""
-        notes = [one for body in self.sink.bodies("/hook") for one in body["notifications"] if one["title"] == title]
-        return list({one["event"]: one["state"] for one in notes}.values())
-
-
-class Thing(http.server.BaseHTTPRequestHandler):
-    """Something that is up."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_request(self, *_: Any) -> None:
-        """Silent."""
 
 
 @pytest.fixture
@@ -142,15 +39,9 @@ def test_a_prometheus_that_dies_resolves_nothing_and_is_itself_noticed(chain: Ch
         eventually(chain.incidents, lambda found: set(found) == {"Down", "The Watchdog is silent"})
         with chain.part("prometheus"):
             eventually(chain.incidents, lambda found: set(found) == {"Down"})
-            host, port = chain.at["thing"].split(":")
-            server = http.server.ThreadingHTTPServer((host, int(port)), Thing)
-            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-            try:
+            with chain.thing():
                 eventually(chain.incidents, lambda found: not found, within_s=40)
                 eventually(lambda: chain.told("Down"), lambda told: told == ["firing", "resolved"], within_s=40)
-            finally:
-                server.shutdown()
-                server.server_close()
     assert chain.told("The Watchdog is silent") == ["firing", "resolved"]
     assert set(chain.sink.gets) == {"/heartbeat"}
 
@@ -184,13 +75,41 @@ def test_a_test_alert_goes_the_whole_way_and_back(chain: Chain) -> None:
         "--url", f"http://{chain.at['oncall']}", "--password-file", str(chain.folder / "password"), "--within",
     ]  # fmt: skip
     with chain.part("alertmanager"), chain.part("oncall"), chain.part("prometheus"):
-        done = subprocess.run([*command, "40"], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert re.fullmatch(r"arrived after [\d.]+ s\nresolved after [\d.]+ s\n", done.stdout)
+        for more, said in (((), ("told", "its end told")), (("--call", "page"), ("arrived", "resolved"))):
+            done = subprocess.run([*command, "40", *more], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert re.fullmatch(rf"{said[0]} after [\d.]+ s\n{said[1]} after [\d.]+ s\n", done.stdout)
         eventually(lambda: chain.told("OnCallTest"), lambda told: told == ["firing", "resolved"], within_s=40)
+        assert chain.told("On-call drill") == ["firing", "resolved"]
+        assert {one["title"] for one in chain.ask("/api/incidents")} == {"Down", "OnCallTest"}
     done = subprocess.run([*command, "1"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "Alertmanager did not take it" in done.stderr
+
+
+def test_a_prober_sees_how_long_an_alert_takes_and_nobody_is_called_for_it(chain: Chain) -> None:
+    oncall = {"url": f"http://{chain.at['oncall']}", "name": "oncall", "password_file": "password"}
+    metrics = {"port": int(chain.at["prober"].split(":")[1])}
+    probes = {"alerts": {"every": "40s", "timeout": "20s"}}
+    settings = write_settings(chain.folder, "http://127.0.0.1:1", probes, oncall=oncall, metrics=metrics)
+    prober = Probing(settings, f"http://{chain.at['prober']}/metrics")
+
+    def runs(outcome: str) -> float:
+        return prober.counted("messenger_probe_runs_total", probe="alerts", outcome=outcome)
+
+    with chain.part("oncall"), chain.part("alertmanager"), chain.part("prometheus"), chain.thing():
+        with chain.part("prober"):
+            eventually(lambda: runs("ok"), within_s=40)
+            assert prober.counted("messenger_probe_run_seconds_bucket", probe="alerts", le="60.0") == 1
+            assert prober.counted("messenger_probe_drill") == 0
+        assert chain.told("On-call drill") == ["firing", "resolved"]
+        assert chain.ask("/api/incidents") == [], "a drill is no incident"
+        assert {one["labels"]["alertname"] for one in chain.ask("/api/events")} == {"Watchdog"}
+        shown = requests.get(f"http://{chain.at['oncall']}/", auth=("oncall", PASSWORD), timeout=5).text
+        assert re.search(r"The last drill arrived .*, was told after \d+ s, and is over", shown)
+    with chain.part("oncall"), chain.part("prometheus"), chain.part("prober"):
+        eventually(lambda: runs("failed"), within_s=40)  # there is no Alertmanager
+        assert prober.counted("messenger_probe_failures_total", probe="alerts", reason="timeout") == 1
 
 
 def test_somebody_at_a_browser_signs_in_and_takes_an_incident(chain: Chain, browser: Browser) -> None:

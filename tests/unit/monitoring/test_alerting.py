@@ -181,6 +181,7 @@ def test_several_receivers_of_pages_hear_them_at_once(tmp_path: Path) -> None:
         "page": ["pagerduty_configs", "webhook_configs"],
         "ticket": ["slack_configs", "webhook_configs"],
         "watchdog": ["webhook_configs"],
+        "drill": ["webhook_configs"],
         "team-hook": ["webhook_configs"],
         "team-chat": ["slack_configs"],
         "team-mail": ["email_configs"],

@@ -184,7 +184,7 @@ class TestAround:
             "Faults",
         ]
         assert [found[f"Alerts: {s}"]["iconColor"] for s in ("page", "ticket", "other")] == ["red", "orange", "yellow"]
-        assert all('alertname!="Watchdog"' in a["expr"] for name, a in found.items() if name.startswith("Alerts: "))
+        assert all('severity!="none"' in a["expr"] for name, a in found.items() if name.startswith("Alerts: "))
         assert found["Deploys"]["useValueForTime"] is True
         assert found["Faults"]["expr"] == "messenger_fault_active == 1"
 

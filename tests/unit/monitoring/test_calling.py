@@ -16,8 +16,10 @@ import pytest
 from monitoring.errors import ConfigError
 from monitoring.oncall.command import ways_of
 from monitoring.oncall.dispatch import FIRST_RETRY_S, GIVE_UP_AFTER_TRIES, MAX_RETRY_S, Dispatcher
+from monitoring.oncall.drills import Drill, Drills
 from monitoring.oncall.incidents import State
 from monitoring.oncall.schedule import Override, Rotation
+from monitoring.oncall.settings import Drills as DrillWays
 from monitoring.oncall.settings import Settings, load
 from monitoring.oncall.store import Notification, Store
 from monitoring.oncall.ways import PEOPLE_REST_S
@@ -130,6 +132,55 @@ def test_a_page_is_told_step_by_step_until_somebody_takes_it(house: House) -> No
     assert len(house.mails()) == before
     taken = {to for to, subject in house.mails() if "ACKNOWLEDGED" in subject}
     assert taken == {"ann@mail.example", "zoe@mail.example"}
+
+
+def drilled(house: House, drill: str, status: str = "firing") -> Drill:
+    """What became of a drill that Alertmanager tells of."""
+    drills = Drills(house.store, house.settings)
+    if status:
+        drills.take([Alert(status, {"alertname": "OnCallDrill"}, {"drill": drill}, "s", "", "fp")], house.now)  # type: ignore[arg-type]
+    found = drills.found(drill)
+    assert found
+    return found
+
+
+def test_a_drill_is_told_after_what_is_real_and_only_by_its_own_ways(house: House) -> None:
+    house.settings = replace(house.settings, drills=DrillWays(("mail", "hook"), ("bob",)))
+    house.restart()
+    began = drilled(house, "17")
+    house.hear(alert())
+    assert began.told_at is None
+    house.wait(1)
+    assert house.mails() == [("ann@mail.example", "[FIRING] NodeDown"), ("bob@mail.example", "[FIRING] On-call drill")]
+    assert "/incidents/" not in house.mailbox.mails[-1].get_content()
+    assert drilled(house, "17", "").told_at == NOW + 1
+    assert len(house.sink.bodies("/chat")) == 1, "the page, and no drill"
+    house.now += 1
+    assert drilled(house, "17", "resolved").end_told_at is None
+    house.wait(1)
+    assert drilled(house, "17", "").end_told_at == NOW + 3
+    assert [(one["title"], one["state"]) for one in house.hooked()] == [
+        ("On-call drill", "firing"), ("On-call drill", "resolved")
+    ]  # fmt: skip
+    assert len({one["event"] for one in house.hooked()}) == 2
+
+
+def test_a_drill_that_a_way_does_not_take_opens_nothing_and_is_given_up(house: House) -> None:
+    house.settings = replace(house.settings, drills=DrillWays(("mail",), ("bob",)))
+    house.settings.ways["mail"].mail.smarthost = f"127.0.0.1:{free_port()}"  # type: ignore[union-attr]
+    house.restart()
+    drilled(house, "17")
+    for _ in range(30):
+        house.wait(10)
+    found = drilled(house, "17", "")
+    assert found.told_at is None
+    assert "mail" in found.problems
+    assert (house.own(), house.taken, house.sink.posts) == ([], [], [])
+    house.hear(alert())
+    house.wait(1)
+    assert house.sink.bodies("/chat"), "a real page goes its way"
+    Drills(house.store, house.settings).forget(house.now + 8 * 86_400)
+    assert Drills(house.store, house.settings).found("17") is None
 
 
 def test_its_end_is_told_to_whoever_was_told_of_it(house: House) -> None:
@@ -326,6 +377,14 @@ class TestSchedule:
         ("url_file: chat-url", "url_file: nowhere", 21, "ways.chat.chat.url_file: there is no file"),
         ("  page:\n", "  pages:\n", 14, "pages"),
         ("  primary:\n", "  zoe:\n", 7, "rotations.zoe: a person is called so, too"),
+        ("ways:\n", "drills: {by: [pigeon]}\nways:\n", 19, "drills.by.0: unknown or unsupported way 'pigeon'"),
+        ("ways:\n", "drills: {by: [mail]}\nways:\n", 19, "drills.tell: names no person"),
+        (
+            "ways:\n",
+            "drills: {by: [mail], tell: [primary]}\nways:\n",
+            19,
+            "drills.tell.0: unknown or unsupported person",
+        ),
     ],
 )
 def test_each_mistake_in_the_file_is_named_with_its_line(

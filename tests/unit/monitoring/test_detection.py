@@ -24,7 +24,6 @@ LATE_S = 2.0
         pytest.param(Watch("delivery", "burnrate", 30, 0.1), 1.0, 30 + 0.0144 * 120, id="bad after half a minute"),
         pytest.param(Watch("connects", "burnrate", 0, 2), 1.0, 6, id="the third failure of the guard"),
         pytest.param(Watch("fanout-latency", "threshold", 0, 0.01), 1.0, 0.05 * 4 + 1, id="direct, held for a scrape"),
-        pytest.param(Watch("alert-pipeline", "burnrate", 1, 0, at_once=True), 0.3, 1, id="all at once"),
     ],
 )
 def test_the_prediction_is_the_closed_form_and_what_is_late_at_most(
@@ -44,6 +43,6 @@ def test_the_verdict_is_one_scrape_and_one_evaluation(observed: float | None, ve
     assert verdict in table([one])
 
 
-def test_every_slo_of_the_messenger_is_broken_once() -> None:
+def test_every_slo_of_the_messenger_that_can_be_scaled_is_broken_once() -> None:
     watched = [watch.slo for fault in faults(20, 4) for watch in fault.watches if watch.kind == "burnrate"]
-    assert sorted(watched) == sorted(OBJECTIVES)
+    assert sorted(watched) == sorted(OBJECTIVES.keys() - {"alert-pipeline"})

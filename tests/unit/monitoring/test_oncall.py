@@ -13,12 +13,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from monitoring.oncall.agreed import agreed_now
-from monitoring.oncall.metrics import CATALOGUE, PIPELINE_SLO_S
+from monitoring.oncall.metrics import CATALOGUE
 from monitoring.oncall.people import People, Role
 from monitoring.oncall.store import Store
 from monitoring.oncall.web import TRIES_A_MINUTE, create_app
-from monitoring.spec.reader import load
-from tests.support.repository import SLOS
 
 TOKEN, PASSWORD = "webhook-token-of-the-tests", "password-of-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -103,8 +101,45 @@ def test_a_broken_store_asks_for_a_retry(client: FlaskClient, tmp_path: Path) ->
     assert client.post("/alertmanager", json=notification(), headers=BEARER).status_code == 503
 
 
+def drill(status: str = "firing", **annotations: str) -> dict[str, Any]:
+    told = notification(status, "OnCallDrill", receiver="drill")
+    told["alerts"][0]["annotations"] = annotations
+    return told
+
+
+def test_a_drill_is_no_incident_no_event_and_no_page_that_was_late(client: FlaskClient) -> None:
+    mixed = drill(drill="17")
+    mixed["alerts"] += notification(starts_at="yesterday")["alerts"]
+    assert client.post("/alertmanager", json=mixed, headers=BEARER).status_code == 200
+    assert [event["labels"]["alertname"] for event in events(client)] == ["NodeDown"]
+    look = {"auth": ("oncall", PASSWORD)}
+    assert [one["title"] for one in client.get("/api/incidents", **look).json] == ["NodeDown"]
+    first = client.get("/api/drills/17", **look).json
+    assert first["told_at"] == first["opened_at"], "no way is to be told of it"
+    assert (first["ended_at"], first["end_told_at"]) == (None, None)
+    for status in ("firing", "resolved", "firing", "resolved"):  # repeats
+        client.post("/alertmanager", json=drill(status, drill="17"), headers=BEARER)
+    last = client.get("/api/drills/17", **look).json
+    assert last["opened_at"] == first["opened_at"]
+    assert last["end_told_at"] == last["ended_at"] > first["opened_at"]
+    text = client.get("/metrics").text
+    assert "oncall_alerts_firing 1.0" in text
+    assert 'oncall_alert_delay_seconds_count{severity="page"} 0.0' in text
+
+
+def test_an_alert_that_only_calls_itself_a_drill_calls_people(client: FlaskClient) -> None:
+    for told in ({}, {"drill": "../../17"}, {"drill": "1" * 65}):
+        client.post("/alertmanager", json=drill(**told), headers=BEARER)
+    real = notification()
+    real["alerts"][0]["annotations"]["drill"] = "18"
+    client.post("/alertmanager", json=real, headers=BEARER)
+    found = client.get("/api/incidents", auth=("oncall", PASSWORD)).json
+    assert sorted(one["title"] for one in found) == ["NodeDown", "OnCallDrill"]
+    assert client.get("/api/drills/18", auth=("oncall", PASSWORD)).status_code == 404
+
+
 PAGES = ("/", "/incidents/1", "/audit")
-APIS = ("/api/events", "/api/incidents", "/api/incidents/1", "/api/on-call")
+APIS = ("/api/events", "/api/incidents", "/api/incidents/1", "/api/on-call", "/api/drills/17")
 
 
 @pytest.mark.parametrize("path", [*PAGES, *APIS])
@@ -243,12 +278,6 @@ def test_the_catalogue_is_what_is_exposed_and_all_is_there_at_zero(client: Flask
         for label, values in labels.items():
             assert all(f'{series}{{{label}="{value}"}} 0.0' in text for value in values)
         assert f"\n{series}" in text
-
-
-def test_the_bound_of_the_objective_is_on_calls_own(client: FlaskClient) -> None:
-    slo = next(slo for slo in load([SLOS]) if slo.name == "alert-pipeline")
-    assert {le for selector in slo.selectors if (le := selector.value_of("le"))} == {repr(PIPELINE_SLO_S)}
-    assert f'le="{PIPELINE_SLO_S!r}"' in client.get("/metrics").text
 
 
 def test_what_was_stored_survives_a_restart(client: FlaskClient, tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""The way of an alert, tried as a fault takes it: a figure of the prober goes up, and on-call must tell of it.
+
+The figure is scraped, a rule finds it (`OnCallDrill`), Alertmanager sends it, on-call tells it by the ways that its
+`drills` names. Then the figure goes down again, and on-call must tell that too. Nobody is called.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from monitoring.probes.failures import Deadline, Refused
+
+LOOK_EVERY_S = 1.0
+ANSWER_WITHIN_S = 5.0
+NOT_YET = 404
+
+
+class Drill:
+    """One drill at a time: there is one figure."""
+
+    def __init__(self, oncall: str, auth: tuple[str, str], show: Callable[[float], None]) -> None:
+        """`show` sets the figure: the number of the drill that is on, or 0."""
+        self._oncall, self._auth, self._show = oncall.rstrip("/"), auth, show
+
+    def run(self, deadline: Deadline) -> float:
+        """Seconds from the fault until it was told."""
+        began = time.time()
+        number = int(began * 1000)
+        self._show(number)
+        try:
+            self._wait(number, "told_at", deadline)
+            took_s = time.time() - began
+        finally:
+            self._show(0)
+        self._wait(number, "end_told_at", deadline)
+        return took_s
+
+    def _wait(self, number: int, what: str, deadline: Deadline) -> None:
+        """An on-call that does not answer may do so before the deadline: then it is the reason, else forgotten."""
+        while True:
+            problem: Exception | None = None
+            try:
+                if self._ask(number).get(what):
+                    return
+            except (requests.RequestException, Refused) as error:
+                problem = error
+            try:
+                left_s = deadline.left_s()
+            except TimeoutError:
+                raise problem or TimeoutError from None
+            time.sleep(min(LOOK_EVERY_S, left_s))
+
+    def _ask(self, number: int) -> dict[str, Any]:
+        answer = requests.get(f"{self._oncall}/api/drills/{number}", auth=self._auth, timeout=ANSWER_WITHIN_S)
+        if answer.status_code == NOT_YET:
+            return {}
+        if answer.status_code != 200:
+            raise Refused(f"{answer.status_code} of on-call")
+        found: dict[str, Any] = answer.json()
+        return found
