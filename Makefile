@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection drills scorecard shots-web token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection drills kills scorecard shots-web token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -73,7 +73,7 @@ proofs-full: setup ## prove the alerts of the messenger with production's window
 	$(BIN)/python -m monitoring proofs --full
 
 unit: $(STAMP) ## the tests that start no stack
-	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not e2e'
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not e2e and not every_order'
 
 e2e: $(STAMP) ## the tests that start the stack as a user does, two at a time: most of them wait
 	$(BIN)/pytest -q -m e2e -n 2 --dist loadfile
@@ -99,6 +99,9 @@ shots-web: setup ## take the pictures of the web client in docs/img/web anew
 
 drills: setup ## break the real stack as production breaks, and see when somebody is told, about 10 minutes
 	$(BIN)/python -m deploy.bench.drills $(DRILLS)
+
+kills: setup ## kill prober, on-call, Alertmanager and messenger around an incident in every order, 20 minutes
+	$(BIN)/pytest -q -m every_order
 
 detection: setup ## predicted against observed detection of every SLO on the real stack, about 10 minutes
 	$(BIN)/python -m deploy.bench.detection $(DETECTION)

@@ -89,6 +89,7 @@ class SecureDevice:
         """Connect, or connect again from where it was; keys are uploaded when they lack. Raises ConnectionFailed."""
         with self._lock:  # what is heard meanwhile waits until it is known on which socket
             self._upload()
+            self._keep()  # where a connection was that broke: what it heard must not be heard again
             known = self._resume
             self.socket = Socket(
                 self.api.ws_url,

@@ -24,9 +24,9 @@ from monitoring.oncall.sources import SourceError, Sources
 from monitoring.oncall.store import OWN, Incident, Store
 
 WATCHDOG = "watchdog"
-GONE_FOR_S = 120.0
-"""An alert that Prometheus does not have for so long is over, although Alertmanager did not say so: it says nothing
-of what is silenced or inhibited."""
+UNSAID_TIMES = 3
+"""An alert that Prometheus does not have for so many times `confirm_after` is over, although Alertmanager did not say
+so: it says nothing of what is silenced or inhibited, nor of what it forgot when it was killed."""
 HEARTBEAT_TIMEOUT_S = 10.0
 BUDGETS = "min by (slo_id) (slo:error_budget_remaining:ratio)"
 PROBES = {
@@ -103,7 +103,7 @@ class Watch:
                 self._store.absent(one.id, now)
             elif one.doubted_at is not None and now - one.absent_since >= self._settings.confirm_after_s:
                 self._store.confirm(one.id, "as Alertmanager says, and Prometheus has no such alert", now)
-            elif now - one.absent_since >= GONE_FOR_S:
+            elif now - one.absent_since >= UNSAID_TIMES * self._settings.confirm_after_s:
                 self._store.confirm(one.id, "Prometheus has no such alert any more", now)
 
     def _silenced(self) -> None:

@@ -165,6 +165,23 @@ def test_a_device_goes_on_after_its_process_was_killed(nodes: list[Node], tmp_pa
         talker.close()
 
 
+def test_what_a_broken_connection_brought_is_not_heard_again(nodes: list[Node]) -> None:
+    api = nodes[0].api
+    ann = Talker(api, register(api, "ann"))
+    conv = api.create_conversation(ann.account, [(bob := register(api, "bob")).name])
+    at_bob = Talker(api, bob)
+    ann.say(conv, "before")
+    at_bob.read_text("before")
+    assert at_bob.device.socket
+    at_bob.device.socket.close()
+    ann.say(conv, "meanwhile")
+    at_bob.device.connect()
+    at_bob.read_text("meanwhile")
+    assert at_bob.texts() == ["before", "meanwhile"]
+    ann.close()
+    at_bob.close()
+
+
 def test_a_ring_reaches_every_device_once_and_stops_everywhere(nodes: list[Node]) -> None:
     one, two, three = (node.api for node in nodes)
     ann = Talker(one, register(one))

@@ -31,6 +31,8 @@ class Sink:
     url: str
     posts: list[tuple[str, Any, str]] = field(default_factory=list)
     gets: list[str] = field(default_factory=list)
+    answers: threading.Event = field(default_factory=threading.Event)
+    """While it is not set, what is posted is taken and not answered."""
 
     def bodies(self, path: str) -> list[Any]:
         """What came to one path."""
@@ -45,6 +47,7 @@ class Sink:
 def http_sink() -> Iterator[Sink]:
     """Takes every POST."""
     sink = Sink("")
+    sink.answers.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -55,6 +58,7 @@ def http_sink() -> Iterator[Sink]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             sink.posts.append((self.path, body, self.headers.get("Authorization", "")))
+            sink.answers.wait(20)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"ok")

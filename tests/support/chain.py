@@ -6,7 +6,7 @@ import http.server
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import requests
 from tests.support.alertmanager import Sink
 from tests.support.binaries import require
 from tests.support.processes import running
-from tests.support.servers import free_port
+from tests.support.servers import free_port, node_environ
 
 TOKEN, PASSWORD = "webhook-token-of-the-tests", "password-of-the-tests"
 RULES = """\
@@ -63,21 +63,24 @@ prometheus: {url: "http://PROMETHEUS"}
 alertmanager: {url: "http://ALERTMANAGER"}
 heartbeat: {url_file: heartbeat-url, every: 1s}
 """
-READY = {"oncall": "/health", "prober": "/metrics"}
+READY = {"oncall": "/health", "prober": "/metrics", "messenger": "/health/ready"}
 
 
 class Chain:
     """What watches the thing, each part with its address."""
 
-    def __init__(self, folder: Path, sink: Sink, oncall: str = ONCALL) -> None:
-        self.folder, self.sink = folder, sink
-        names = ("thing", "prometheus", "alertmanager", "oncall", "prober")
+    def __init__(self, folder: Path, sink: Sink, oncall: str = ONCALL, database_url: str = "") -> None:
+        """`database_url` is the messenger's, which is a part only with it."""
+        self.folder, self.sink, self._database_url = folder, sink, database_url
+        self._running: dict[str, ExitStack] = {}
+        names = ("thing", "prometheus", "alertmanager", "oncall", "prober", "messenger")
         self.at = {name: f"127.0.0.1:{free_port()}" for name in names}
         configured = {"rules.yml": RULES, "prometheus.yml": PROMETHEUS, "alertmanager.yml": ALERTMANAGER}
         for name, text in (configured | {"oncall.yaml": oncall}).items():
             for key, address in self.at.items():
                 text = text.replace(key.upper(), address)
             (folder / name).write_text(text.replace("TOKEN", TOKEN).replace("SINK", sink.url))
+        self._metrics_port = free_port()
         (folder / "token").write_text(TOKEN)
         (folder / "password").write_text(PASSWORD)
         (folder / "heartbeat-url").write_text(f"{sink.url}/heartbeat")
@@ -101,10 +104,34 @@ class Chain:
                 "--password-file", folder / "password", "--settings", folder / "oncall.yaml",
             ],
             "prober": [sys.executable, "-m", "monitoring", "probe", folder / "probes.yaml"],
+            "messenger": [sys.executable, "-m", "app", "serve"],
         }  # fmt: skip
+        env = None
+        if name == "messenger":
+            env = node_environ(self._database_url, PORT=at.split(":")[1], METRICS_PORT=str(self._metrics_port))
         url = f"http://{at}{READY.get(name, '/-/ready')}"
-        with running(folder / f"{name}.log", url, *map(str, commands[name])):
+        with running(folder / f"{name}.log", url, *map(str, commands[name]), env=env):
             yield
+
+    def start(self, *names: str) -> None:
+        """Start parts that run until `kill`, or until the block of `whole` ends."""
+        for name in names:
+            self._running[name] = ExitStack()
+            self._running[name].enter_context(self.thing() if name == "thing" else self.part(name))
+
+    def kill(self, *names: str) -> None:
+        """`kill -9`; the thing is only away."""
+        for name in names:
+            self._running.pop(name).close()
+
+    @contextmanager
+    def whole(self, *names: str) -> Iterator[None]:
+        """These parts, started in this order; whatever runs at the end is killed."""
+        try:
+            self.start(*names)
+            yield
+        finally:
+            self.kill(*tuple(self._running))
 
     @contextmanager
     def thing(self) -> Iterator[None]:

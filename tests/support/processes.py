@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from tests.support.servers import eventually
 
 
 @contextmanager
-def running(log: Path, ready: str, *command: str) -> Iterator[None]:
-    """A program until the end of the block; in it, `ready` answers."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+def running(log: Path, ready: str, *command: str, env: Mapping[str, str] | None = None) -> Iterator[None]:
+    """A program until the end of the block, when it is killed; in it, `ready` answers."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
         try:
             eventually(lambda: process.poll() is not None or answers(ready))
             assert process.poll() is None, log.read_text()
