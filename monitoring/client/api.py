@@ -7,6 +7,8 @@ from typing import Any
 
 import requests
 
+from monitoring.client.http import Answer, ask
+
 TIMEOUT_S = 10.0
 
 
@@ -110,14 +112,12 @@ class Api:
         """One request; its decoded answer. Raises ApiError."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            response = requests.request(
-                method, self.base_url + path, json=form, headers=headers, timeout=self._timeout_s
-            )
+            answer = ask(method, self.base_url + path, self._timeout_s, json=form, headers=headers)
         except requests.RequestException as error:
             raise ApiError(0, "unreachable", str(error)) from error
-        if response.status_code >= 400:
-            raise ApiError(response.status_code, *_error_of(response))
-        return response.json() if response.content else None
+        if answer.status >= 400:
+            raise ApiError(answer.status, *_error_of(answer))
+        return answer.json() if answer.body else None
 
     def _sign(
         self, path: str, name: str, password: str, device_type: str, device_name: str, probe_token: str | None = None
@@ -131,9 +131,9 @@ def _account(name: str, tokens: dict[str, Any]) -> Account:
     return Account(name, tokens["user"], tokens["device"], tokens["access_token"], tokens["refresh_token"])
 
 
-def _error_of(response: requests.Response) -> tuple[str, str]:
+def _error_of(answer: Answer) -> tuple[str, str]:
     try:
-        answer = response.json()
-        return str(answer["code"]), str(answer["message"])
+        told = answer.json()
+        return str(told["code"]), str(told["message"])
     except (ValueError, KeyError, TypeError):
-        return "unknown", response.text[:200]
+        return "unknown", answer.body[:200].decode(errors="replace")

@@ -2,7 +2,7 @@
 
 A batch and the position up to which it reaches are written in one transaction, so nothing is counted twice and nothing
 is left out, whenever prober or database die. Ends are counted as the objective of the probes counts them: good is what
-was delivered in time, everything that ended or was odd is an event, and what the prober itself abandoned is none.
+was delivered in time, everything that ended or was odd is an event, and what the prober itself spoilt is none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import execute_values
 
-from monitoring.probes.journal import ABANDONED, Entry, Position, read
+from monitoring.probes.journal import PROBERS_OWN, Entry, Position, read
 
 BATCH = 5_000
 CONNECT_TIMEOUT_S = 5
@@ -57,7 +57,7 @@ class Count:
     @property
     def total(self) -> int:
         """Everything that counts."""
-        return sum(count for outcome, count in self.by_outcome.items() if outcome != ABANDONED)
+        return sum(count for outcome, count in self.by_outcome.items() if outcome not in PROBERS_OWN)
 
     @property
     def good(self) -> int:

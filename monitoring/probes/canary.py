@@ -14,7 +14,7 @@ from monitoring.client.events import Event
 from monitoring.client.person import Person
 from monitoring.probes.accounts import ProbeAccounts
 from monitoring.probes.failures import own_fault
-from monitoring.probes.journal import ABANDONED, Entry, Journal
+from monitoring.probes.journal import ABANDONED, STARVED, Entry, Journal
 from monitoring.probes.ledger import ODD, End, Ledger
 from monitoring.probes.members import leave_alone
 from monitoring.probes.metrics import ProbeMetrics
@@ -33,10 +33,11 @@ class CanaryProbe:
         accounts: ProbeAccounts,
         metrics: ProbeMetrics,
         journal: Journal | None = None,
+        stalled_s: Callable[[float, float], float] = lambda _since, _until: 0.0,
     ) -> None:
         """`route`: what the two places are called that canaries are sent to and heard at, which `apis` reach.
 
-        `journal`: where every canary and its end is written down.
+        `journal`: where every canary and its end is written down. `stalled_s`: as the ledger wants it.
         """
         self._route = route
         self._metrics = metrics
@@ -44,7 +45,7 @@ class CanaryProbe:
         self._lock = threading.Lock()
         self._preparing = threading.Lock()
         self._sending = threading.Lock()
-        self._ledger = Ledger()
+        self._ledger = Ledger(stalled_s)
         self._number = 0
         self._conv: int | None = None
         self._sender = Person(apis[0], accounts.sender, accounts.password, self._sender_heard)
@@ -148,7 +149,10 @@ class CanaryProbe:
     def _count(self, end: End) -> None:
         kind: Literal["odd", "end"] = "odd" if end.outcome in ODD else "end"
         self._write(Entry(kind, end.canary_id, time.time(), end.outcome, end.latency_s))
-        self._metrics.ended(end.outcome, *self._route)
+        if end.outcome == STARVED:
+            self._metrics.own_fault("canary", STARVED)
+        else:
+            self._metrics.ended(end.outcome, *self._route)
         if end.latency_s is not None:
             # Whoever sees a slow one on a board finds it in the database by its id.
             self._metrics.latency.observe(end.latency_s, {"canary_id": end.canary_id})

@@ -20,7 +20,9 @@ FILE_BYTES = 8 * 1024 * 1024
 FILES = 40
 """About 320 MiB, some three million canaries; the oldest file goes first."""
 
-ABANDONED = "abandoned"
+ABANDONED, STARVED = "abandoned", "starved"
+PROBERS_OWN = (ABANDONED, STARVED)
+"""Ends that say nothing of the messenger: the prober died meanwhile, or did not run when the canary came."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):

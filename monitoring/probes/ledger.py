@@ -1,15 +1,18 @@
 """What became of every canary: pure bookkeeping, the clock is an argument.
 
 Each canary ends once: delivered or late when it arrives, send_failed when it never got an ack,
-lost when it was acknowledged and did not arrive by its deadline. What arrives again, out of order
+lost when it was acknowledged and did not arrive by its deadline; starved when the prober itself did not run for so much
+of the time that it cannot say. What arrives again, out of order
 or altered is counted beside that, because each is a broken promise of its own.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from monitoring.probes.journal import STARVED
 
 LATE_AFTER_S = 0.25
 """The fan-out SLO's threshold: a later canary is late."""
@@ -42,7 +45,9 @@ class End:
 class Ledger:
     """The canaries of one direction. Times in Unix seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, stalled_s: Callable[[float, float], float] = lambda _since, _until: 0.0) -> None:
+        """`stalled_s(since, until)`: for how long between two moments the prober itself did not run."""
+        self._stalled_s = stalled_s
         self._canaries: dict[str, _Canary] = {}
         self._waiting: deque[str] = deque()
         """Whose deadline has not passed, in the order they were sent."""
@@ -79,9 +84,15 @@ class Ledger:
             yield End("reordered", None, canary_id)
         self._last_arrived = max(self._last_arrived, canary.number)
         latency_s = now - canary.intended
-        if not canary.ended and latency_s <= FINAL_AFTER_S:  # else it is lost, however late it comes
+        theirs_s = latency_s - self._stalled_s(canary.intended, now)
+        if not canary.ended and theirs_s <= FINAL_AFTER_S:  # else it is lost, however late it comes
             canary.ended = True
-            yield End("delivered" if latency_s <= LATE_AFTER_S else "late", latency_s, canary_id)
+            if latency_s <= LATE_AFTER_S:
+                yield End("delivered", latency_s, canary_id)
+            elif theirs_s <= LATE_AFTER_S:
+                yield End(STARVED, None, canary_id)
+            else:
+                yield End("late", latency_s, canary_id)
 
     def __len__(self) -> int:
         """How many canaries are remembered."""
@@ -92,7 +103,8 @@ class Ledger:
         while self._waiting:
             canary_id = self._waiting[0]
             canary = self._canaries.get(canary_id)  # None: it could not be sent
-            if canary and now - canary.intended <= FINAL_AFTER_S:
+            # While the prober did not run nothing could arrive; what waits for it is still to be heard.
+            if canary and now - canary.intended - self._stalled_s(canary.intended, now) <= FINAL_AFTER_S:
                 break
             self._waiting.popleft()
             if canary and not canary.ended:

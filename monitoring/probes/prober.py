@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from monitoring.probes.archive import upload
 from monitoring.probes.canary import CanaryProbe
 from monitoring.probes.failures import Deadline
 from monitoring.probes.journal import Journal, unfinished
+from monitoring.probes.judging import Judge
 from monitoring.probes.kinds import Probe
 from monitoring.probes.kinds.connect import Certificate, Connect
 from monitoring.probes.kinds.drill import Drill
@@ -22,7 +24,8 @@ from monitoring.probes.kinds.http import Health, Keys, Login, Media
 from monitoring.probes.kinds.sockets import Broadcast, Call, CatchUp, Link, ReadSync, Revoke, Two
 from monitoring.probes.members import Member
 from monitoring.probes.metrics import ProbeMetrics
-from monitoring.probes.runner import Planned, Runner, judge
+from monitoring.probes.pulse import Pulse
+from monitoring.probes.runner import Planned, Runner
 from monitoring.probes.settings import SERVICE, Kind, Settings
 
 SETTLE_EVERY_S = 1
@@ -42,6 +45,7 @@ class Prober:
         self.metrics = ProbeMetrics(tls=file.messenger.startswith("https:"), routes=settings.routes)
         self._accounts = load_or_create(settings.path(file.people))
         self._token = settings.path(file.token_file).read_text().strip() if file.token_file else None
+        self._pulse, self._over = Pulse(time.time()), threading.Event()
         left: dict[str, float] = {}
         self._journal: Journal | None = None
         if file.journal:
@@ -52,10 +56,12 @@ class Prober:
         next(iter(self._canaries.values())).abandon(left)
         self._made: dict[tuple[Kind, int], tuple[Probe, list[Member]]] = {}
         self._runner = Runner(self.metrics, float(file.jitter), file.name)
+        self._judge = Judge(self.metrics, self._pulse.stalled_s)
 
     def start(self) -> None:
         """Probe from now on."""
         scheduler, file = self._runner.scheduler, self._settings.file
+        threading.Thread(target=self._pulse.run, args=(self._over,), name="pulse", daemon=True).start()
         self.follow(self._settings)
         scheduler.add_job(self._settle, "interval", seconds=SETTLE_EVERY_S, coalesce=True)
         if file.journal and file.journal.ledger_url_file:
@@ -79,6 +85,7 @@ class Prober:
     def stop(self) -> None:
         """Disconnect everybody, and put the journal on the disk."""
         self._runner.scheduler.shutdown(wait=False)
+        self._over.set()
         for canary in self._canaries.values():
             canary.stop()
         if self._journal:
@@ -104,7 +111,7 @@ class Prober:
                 member.forget()
 
         def start(intended: float) -> None:
-            judge(self.metrics, kind, probe, Deadline(intended + timeout_s), forget)
+            self._judge.run(kind, probe, Deadline(intended + timeout_s), forget)
 
         return start
 
@@ -154,11 +161,12 @@ class Prober:
     def _canary(self, route: tuple[str, str]) -> CanaryProbe:
         accounts: ProbeAccounts = self._accounts.on(*route) if self._settings.file.nodes else self._accounts
         source, target = (Api(self._settings.url(place), probe_token=self._token) for place in route)
-        return CanaryProbe(route, (source, target), accounts, self.metrics, self._journal)
+        return CanaryProbe(route, (source, target), accounts, self.metrics, self._journal, self._pulse.stalled_s)
 
     def _settle(self) -> None:
         for canary in self._canaries.values():
             canary.settle()
+        self._judge.overdue(time.time())
         self.metrics.heartbeat.set(time.time())
 
     def _upload(self) -> None:

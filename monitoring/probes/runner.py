@@ -7,7 +7,6 @@ beyond that is counted as skipped. A run that starts too late says nothing of th
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -20,8 +19,6 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from monitoring.probes.beats import Beats, BeatTrigger
-from monitoring.probes.failures import Deadline, own_fault, reason
-from monitoring.probes.kinds import Probe
 from monitoring.probes.metrics import ProbeMetrics
 
 THREADS = 64
@@ -30,8 +27,6 @@ MOST_AT_ONCE = 8
 STARVED_S = 0.25
 """A run that starts later than this could not be in time however fast the messenger is."""
 FIRST_AFTER_S = 1.0
-
-log = logging.getLogger("probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +84,3 @@ class Runner:
     def _missed(self, event: Any) -> None:
         if planned := self._planned.get(event.job_id):
             self._metrics.skipped(planned.kind)
-
-
-def judge(metrics: ProbeMetrics, kind: str, probe: Probe, deadline: Deadline, lost: Callable[[], None]) -> None:
-    """Run a probe once and count how it ended: exactly one of ok, failed and a fault of the prober's own.
-
-    `lost` is called when the messenger knew nobody of that name or token: they must sign in anew.
-    """
-    try:
-        took_s = probe.run(deadline)
-        deadline.left_s()  # what came after it does not count
-    except Exception as error:
-        if fault := own_fault(error):
-            metrics.own_fault(kind, fault)
-            log.warning("probe %s says nothing (%s)", kind, fault, exc_info=error if fault == "bug" else None)
-            return
-        why = reason(error)
-        metrics.failed(kind, why)
-        log.info("probe %s failed (%s): %s", kind, why, type(error).__name__)
-        if why == "auth":
-            lost()
-    else:
-        metrics.went_well(kind, took_s)

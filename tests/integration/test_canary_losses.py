@@ -1,7 +1,9 @@
-"""A loss of one message in a thousand, acknowledged and gone, is found by the canaries: each of them and no other."""
+"""What canaries find: a loss of one message in a thousand, each of them and no other; and what they do not say."""
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -10,10 +12,11 @@ from monitoring.client.api import Api
 from monitoring.probes.accounts import ProbeAccounts
 from monitoring.probes.archive import count_journal
 from monitoring.probes.canary import CanaryProbe
-from monitoring.probes.journal import Journal, read
+from monitoring.probes.journal import Journal, read, unfinished
 from monitoring.probes.ledger import FINAL_AFTER_S
 from monitoring.probes.metrics import ProbeMetrics
 from tests.support.people import PASSWORD
+from tests.support.probing import probing, write_settings
 from tests.support.servers import ADMIN_TOKEN, eventually, running_node
 
 CANARIES, OF = 2_000, 1_000
@@ -47,3 +50,28 @@ def test_each_lost_canary_is_found_and_no_other(shared_database_url: str, tmp_pa
         assert node.metric("messenger_fanout_owed_total", path="probe") > CANARIES
         assert node.metric("messenger_requests_total", transport="ws", outcome="ok") < CANARIES
         canary.stop()
+
+
+def test_a_prober_that_was_stopped_blames_itself(shared_database_url: str, tmp_path: Path) -> None:
+    with running_node(shared_database_url, tmp_path / "log") as node:
+        settings = write_settings(
+            tmp_path, node.api.base_url, {"canary": {"every": "1s"}}, journal={"folder": "journal"}
+        )
+
+        def ends() -> dict[str, int]:
+            return count_journal((entry for entry, _ in read(tmp_path / "journal")), 0, 4e9).by_outcome
+
+        with probing(settings) as prober:
+            eventually(lambda: ends().get("delivered"))
+            node.api.call("POST", "/test/faults", {"fanout_delay_ms": 150}, ADMIN_TOKEN)  # so that some are under way
+
+            def stopped_in_between() -> bool:
+                eventually(lambda: unfinished(tmp_path / "journal"))
+                os.kill(prober.pid, signal.SIGSTOP)
+                threading.Event().wait(1.0)
+                os.kill(prober.pid, signal.SIGCONT)
+                return eventually(lambda: not unfinished(tmp_path / "journal")) and "starved" in ends()
+
+            eventually(stopped_in_between)
+            assert prober.counted("messenger_probe_canaries_total", outcome="lost") == 0
+            assert prober.counted("messenger_probe_own_faults_total", probe="canary", reason="starved") > 0

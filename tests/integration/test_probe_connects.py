@@ -15,10 +15,10 @@ import pytest
 
 from monitoring.client.api import Api
 from monitoring.probes.failures import FAILURES, Deadline, reason
+from monitoring.probes.judging import Judge
 from monitoring.probes.kinds.connect import PHASES, Certificate, Connect
 from monitoring.probes.members import Member
 from monitoring.probes.metrics import RUN_OUTCOMES, ProbeMetrics
-from monitoring.probes.runner import judge
 from tests.support.people import PASSWORD
 from tests.support.servers import ADMIN_TOKEN, free_port, running_node
 
@@ -47,7 +47,7 @@ class Connects:
     def run(self, late_s: float = 0.0) -> dict[str, int]:
         """Once, so much later than meant; everything that was counted so far."""
         deadline = Deadline(time.time() - late_s + self._deadline_s)
-        judge(self.metrics, "connect", self._connect, deadline, self._member.forget)
+        Judge(self.metrics).run("connect", self._connect, deadline, self._member.forget)
         return counted(self.metrics)
 
 

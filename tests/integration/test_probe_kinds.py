@@ -15,12 +15,12 @@ import yaml
 from monitoring.client.api import Api, ApiError
 from monitoring.probes.failures import Deadline, Wrong
 from monitoring.probes.journal import read
+from monitoring.probes.judging import Judge
 from monitoring.probes.kinds import Probe
 from monitoring.probes.kinds.http import Health, Keys, Login, Media
 from monitoring.probes.kinds.sockets import Broadcast, Call, CatchUp, Link, ReadSync, Revoke, Two
 from monitoring.probes.members import Member
 from monitoring.probes.metrics import ProbeMetrics
-from monitoring.probes.runner import judge
 from tests.support.people import PASSWORD
 from tests.support.probing import probing, write_settings
 from tests.support.servers import ADMIN_TOKEN, eventually, running_node
@@ -59,7 +59,7 @@ def run(metrics: ProbeMetrics, kind: str, probe: Probe, *members: Member) -> dic
         for member in members:
             member.forget()
 
-    judge(metrics, kind, probe, Deadline(time.time() + TIMEOUT_S), forget)
+    Judge(metrics).run(kind, probe, Deadline(time.time() + TIMEOUT_S), forget)
     return counts(metrics, kind)
 
 

@@ -23,6 +23,7 @@ class Probing:
 
     settings: Path
     url: str
+    pid: int = 0
 
     def counted(self, name: str, **labels: str) -> float:
         """The sum of a metric's series with these labels."""
@@ -43,5 +44,6 @@ def write_settings(folder: Path, messenger: str, probes: dict[str, Any], **more:
 def probing(settings: Path) -> Iterator[Probing]:
     """The prober that goes by these settings; it is killed at the end."""
     url = f"http://127.0.0.1:{yaml.safe_load(settings.read_text())['metrics']['port']}/metrics"
-    with running(settings.with_suffix(".log"), url, sys.executable, "-m", "monitoring", "probe", str(settings)):
-        yield Probing(settings, url)
+    log, command = settings.with_suffix(".log"), (sys.executable, "-m", "monitoring", "probe", str(settings))
+    with running(log, url, *command) as pid:
+        yield Probing(settings, url, pid)

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from monitoring.client.http import ask
 from monitoring.probes.failures import Deadline, Refused
 
 LOOK_EVERY_S = 1.0
@@ -55,10 +56,10 @@ class Drill:
             time.sleep(min(LOOK_EVERY_S, left_s))
 
     def _ask(self, number: int) -> dict[str, Any]:
-        answer = requests.get(f"{self._oncall}/api/drills/{number}", auth=self._auth, timeout=ANSWER_WITHIN_S)
-        if answer.status_code == NOT_YET:
+        answer = ask("GET", f"{self._oncall}/api/drills/{number}", ANSWER_WITHIN_S, auth=self._auth)
+        if answer.status == NOT_YET:
             return {}
-        if answer.status_code != 200:
-            raise Refused(f"{answer.status_code} of on-call")
+        if answer.status != 200:
+            raise Refused(f"{answer.status} of on-call")
         found: dict[str, Any] = answer.json()
         return found

@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import urljoin
 
-import requests
-
 from monitoring.client.api import Account, ApiError
 from monitoring.client.crypto.machine import Machine
 from monitoring.client.crypto.names import ONE_TIME, is_signed, user_name
+from monitoring.client.http import ask
 from monitoring.probes.failures import Deadline, Refused, Wrong
 from monitoring.probes.members import Member
 
@@ -33,9 +32,9 @@ class Health:
 
     def _ask(self, url: str, deadline: Deadline) -> float:
         began = time.monotonic()
-        answer = requests.get(url, timeout=deadline.left_s())
-        if answer.status_code != 200:
-            raise Refused(f"{answer.status_code} of {url}")
+        answer = ask("GET", url, deadline.left_s())
+        if answer.status != 200:
+            raise Refused(f"{answer.status} of {url}")
         return time.monotonic() - began
 
 
@@ -151,24 +150,25 @@ class Media:
 
     def _put(self, upload: dict[str, int], content: bytes, account: Account, deadline: Deadline) -> dict[str, int]:
         begin = upload["offset"]
-        answer = requests.put(
+        answer = ask(
+            "PUT",
             f"{self._owner.api.base_url}/api/media/uploads/{upload['upload']}?offset={begin}",
+            deadline.left_s(),
             data=content[begin : begin + upload["chunk_bytes"]],
             headers={"Authorization": f"Bearer {account.access_token}"},
-            timeout=deadline.left_s(),
         )
-        if answer.status_code != 200:
-            raise Refused(f"{answer.status_code} of an upload")
+        if answer.status != 200:
+            raise Refused(f"{answer.status} of an upload")
         told: dict[str, int] = answer.json()
         return told
 
     @staticmethod
     def _get(url: str, wanted: str | None, deadline: Deadline) -> bytes:
         headers = {"Range": wanted} if wanted else {}
-        answer = requests.get(url, headers=headers, timeout=deadline.left_s())
-        if answer.status_code != (206 if wanted else 200):
-            raise Refused(f"{answer.status_code} of an attachment")
-        return answer.content
+        answer = ask("GET", url, deadline.left_s(), headers=headers)
+        if answer.status != (206 if wanted else 200):
+            raise Refused(f"{answer.status} of an attachment")
+        return answer.body
 
     def _content(self) -> bytes:
         seed = hashlib.sha256(f"{self._owner.name} {datetime.now(UTC):%Y-%m-%d}".encode()).digest()
