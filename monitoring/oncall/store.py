@@ -62,8 +62,13 @@ ON CONFLICT (event) DO NOTHING
 _DUE = """
 SELECT o.*, i.event AS incident_event, i.title, i.summary, i.severity, i.state, i.labels, i.annotations, i.opened_at
 FROM outbox o JOIN incidents i ON i.id = o.incident
-WHERE o.sent_at IS NULL AND o.given_up_at IS NULL AND o.due_at <= ? AND o.way = ifnull(?, o.way)
-ORDER BY o.id LIMIT ?
+WHERE o.sent_at IS NULL AND o.given_up_at IS NULL AND o.due_at <= :now AND o.way = ifnull(:way, o.way)
+    -- That it is over must not be told before that it began, which waits to be tried again.
+    AND NOT EXISTS (
+        SELECT 1 FROM outbox e WHERE e.incident = o.incident AND e.way = o.way AND e.person = o.person AND e.id < o.id
+            AND e.sent_at IS NULL AND e.given_up_at IS NULL AND e.due_at > :now
+    )
+ORDER BY o.id LIMIT :limit
 """
 _TOLD_BEFORE = "SELECT DISTINCT way, person FROM outbox WHERE incident = ? ORDER BY way, person"
 
@@ -332,7 +337,7 @@ class Store:
     def due(self, now: float, way: str | None = None, limit: int = 500) -> list[Notification]:
         """What is to be sent now, by one way or by all, oldest first."""
         with self.connect() as conn:
-            return [_notification(row) for row in conn.execute(_DUE, (now, way, limit))]
+            return [_notification(row) for row in conn.execute(_DUE, {"now": now, "way": way, "limit": limit})]
 
     def sent(self, notifications: Sequence[Notification], now: float) -> None:
         """They reached the way they were to go."""

@@ -335,6 +335,9 @@ class Machine:
             "account": self._account.pickle(key),
             "identity_uploaded": self._identity_uploaded,
             "generated": self._generated,
+            # Else each start would upload as many keys again, until the server takes no more.
+            "counts": dict(self._counts),
+            "unused_fallback": list(self._unused_fallback),
             "sessions": {curve: [s.pickle(key) for s in sessions] for curve, sessions in self._sessions.items()},
             "groups": self._groups.dump(key),
             "directory": self.directory.dump(),
@@ -348,6 +351,7 @@ class Machine:
             key = base64.b64decode(state["key"])
             machine._account = Account.from_pickle(state["account"], key)
             machine._identity_uploaded, machine._generated = state["identity_uploaded"], state["generated"]
+            machine.counted(state.get("counts", {}), state.get("unused_fallback", []))
             sessions: Mapping[str, Sequence[str]] = state["sessions"]
             machine._sessions = {c: [Session.from_pickle(p, key) for p in pickles] for c, pickles in sessions.items()}
             machine._groups.load(state["groups"], key)

@@ -134,6 +134,21 @@ def test_a_page_is_told_step_by_step_until_somebody_takes_it(house: House) -> No
     assert taken == {"ann@mail.example", "zoe@mail.example"}
 
 
+def test_an_end_is_not_told_before_the_beginning_that_waits_to_be_tried_again(house: House) -> None:
+    house.settings.ways["hook"].hook.url = f"http://127.0.0.1:{free_port()}"  # type: ignore[union-attr]
+    house.settings.chains["page"] = (replace(house.settings.chains["page"][0], by=("hook",)),)
+    house.restart()
+    house.hear(alert())
+    house.wait(0)
+    house.settings.ways["hook"].hook.url = f"{house.sink.url}/hook"  # type: ignore[union-attr]
+    house.store.confirm(1, "it is gone", house.now)
+    house.wait(1)
+    assert house.hooked() == []
+    house.wait(FIRST_RETRY_S)
+    assert [one["state"] for one in house.hooked()] == ["resolved", "resolved"]
+    assert [one["cause"] for one in house.hooked()] == ["step 1", "resolved"]
+
+
 def drilled(house: House, drill: str, status: str = "firing") -> Drill:
     """What became of a drill that Alertmanager tells of."""
     drills = Drills(house.store, house.settings)

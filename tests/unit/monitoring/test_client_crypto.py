@@ -236,6 +236,16 @@ def test_malformed_messages_raise_nothing_else(body: str) -> None:
         Machine(ANN, 11).decrypt(CONV, BOB, 21, "m", body)
 
 
+def test_a_device_that_is_started_again_and_again_uploads_no_more_keys(world: World) -> None:
+    machine = Machine.load(json.loads(json.dumps(world.machines[21].dump())))
+    assert machine.to_upload() is None
+    machine.counted({"signed_curve25519": 40}, ["signed_curve25519"])
+    first = Machine.load(machine.dump())
+    body = first.to_upload()
+    assert body == Machine.load(first.dump()).to_upload(), "killed before it knew that they were taken"
+    assert len(body["one_time_keys"]) == 10
+
+
 def test_what_is_kept_reads_on(world: World) -> None:
     body = world.say(11, "kept")
     world.read(21, 11, body)
