@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection drills kills scorecard shots-web token clean requirements
+.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection drills healthy kills scorecard shots-web token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -99,6 +99,9 @@ shots-web: setup ## take the pictures of the web client in docs/img/web anew
 
 drills: setup ## break the real stack as production breaks, and see when somebody is told, about 10 minutes
 	$(BIN)/python -m deploy.bench.drills $(DRILLS)
+
+healthy: setup ## an hour of healthy traffic with production's windows, in which nobody may be called; HEALTHY="--minutes 10"
+	$(BIN)/python -m deploy.bench.healthy $(HEALTHY)
 
 kills: setup ## kill prober, on-call, Alertmanager and messenger around an incident in every order, 20 minutes
 	$(BIN)/pytest -q -m every_order
