@@ -134,6 +134,55 @@ def _echo_steps(verb: str, names: list[str]) -> None:
 
 
 @main.command()
+@click.pass_obj
+def backup(env_file: Path | None) -> None:
+    """Take a backup into BACKUP_DIR, and remove those that are more than BACKUP_KEEP."""
+    from app.backups import take
+
+    with reporting():
+        manifest, removed = take.take(_load(env_file))
+    click.echo(f"taken    {manifest.file}, {manifest.size_bytes} bytes, sha256 {manifest.sha256}")
+    for one in removed:
+        click.echo(f"removed  {one.file}")
+
+
+@main.command()
+@click.argument("archive", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--replace", metavar="NAME", help="The name of the database, when it is not empty; it is kept beside.")
+@click.option("--check", is_flag=True, help="Only say whether the archive is whole, and what it holds.")
+@click.option("--after-recovery", is_flag=True, help="No archive: PostgreSQL itself has recovered to a moment.")
+@click.pass_obj
+def restore(
+    env_file: Path | None, archive: Path | None, replace: str | None, check: bool, after_recovery: bool
+) -> None:
+    """Bring ARCHIVE back as the database of DATABASE_URL, with a new epoch; the nodes must be stopped.
+
+    Devices sign in anew, upload new keys, and send again what the database has lost of their messages. What was revoked
+    stays revoked (REVOCATIONS_DIR).
+    """
+    from app.backups import archive as archives
+    from app.backups import restore as restoring
+
+    if (archive is None) is not after_recovery:
+        raise click.UsageError("Name an ARCHIVE, or say --after-recovery.")
+    with reporting():
+        if check and archive:
+            manifest = archives.manifest_of(archive)
+            archives.require_whole(archive, manifest)
+            click.echo(f"whole  {manifest.file}, PostgreSQL {manifest.postgresql}, {manifest.migrations[-1]}")
+            return
+        settings = _load(env_file)
+        done = restoring.restore(settings, archive, replace)[1] if archive else restoring.after_recovery(settings)
+    click.echo(f"restored  epoch {done.epoch}; {done.revoked_again} devices revoked again")
+    if done.kept_as:
+        click.echo(f"kept      what was there before, as {done.kept_as}")
+    if not settings.revocations_dir:
+        click.echo(
+            "warning: without REVOCATIONS_DIR devices that were revoked since the backup are signed in again", err=True
+        )
+
+
+@main.command()
 @click.option("--output", default=".env.production", show_default=True, type=click.Path(path_type=Path))
 def secrets(output: Path) -> None:
     """Write .env.production with fresh strong secrets (mode 600); never overwrites."""

@@ -66,6 +66,8 @@ class Config:
     media_s3_access_key: str | None
     media_s3_secret_key: str | None
     backup_dir: str | None
+    backup_keep: int
+    revocations_dir: str | None
 
     @property
     def production(self) -> bool:
@@ -282,7 +284,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MEDIA_S3_ACCESS_KEY", _text, None, "", "who this server is to the S3 service"),
     Setting("MEDIA_S3_SECRET_KEY", _text, None, "", "and its secret"),
     Setting("BACKUP_DIR", _text, None, "/var/backups/messenger",
-            "where pg_dump archives lie; `migrate up` in production wants one younger than an hour"),
+            "where `backup` writes its archives; `migrate up` in production wants one younger than an hour"),
+    Setting("BACKUP_KEEP", _integer(1, 10_000), "14", "14", "archives that stay; older ones are removed"),
+    Setting("REVOCATIONS_DIR", _text, None, "/var/lib/messenger/revocations",
+            "folder outside the database where revoked devices are written down as well, a file a node: "
+            "what `restore` brings back stays signed out"),
 )  # fmt: skip
 
 

@@ -124,6 +124,12 @@ class Unavailable(AppError):
     code, http_status, close_code = "unavailable", 503, None
 
 
+class BackupError(AppError):
+    """A backup could not be taken or restored; what was there is as it was."""
+
+    code = "backup"
+
+
 class ConfigError(AppError):
     """The configuration has mistakes; all of them are listed."""
 

@@ -40,6 +40,7 @@ from app.realtime.switchboard import WORKERS as SWITCHBOARDS
 from app.realtime.switchboard import Switchboard
 from app.realtime.whereabouts import Whereabouts
 from app.services.accounts import Accounts
+from app.services.backups import LastBackup
 from app.services.calls import Calls
 from app.services.conversations import Conversations
 from app.services.devices import Devices, LastSeen
@@ -52,9 +53,11 @@ from app.services.throttle import Throttle
 from app.services.tokens import Tokens
 from app.storage import Storage
 from app.storage.disk import DiskStorage
+from app.storage.revocations import RevocationJournal
 from app.store.db import Database
 
 MAX_LOG_LAG_S = 10.0
+LOOK_FOR_BACKUPS_S = 60.0
 RELAXED_POOL_SIZE = 2
 STOP_S = 5.0
 
@@ -144,7 +147,8 @@ def create_node(config: Config) -> Node:
         links=Links(db, accounts, config.jwt_secret, metrics),
     )
     rt = _realtime(config, metrics, services, db, relaxed)
-    own_devices = Devices(db, rt.whereabouts.connected)
+    journal = RevocationJournal(Path(config.revocations_dir), config.node_id) if config.revocations_dir else None
+    own_devices = Devices(db, rt.whereabouts.connected, journal)
     attachments = Media(
         db,
         _storage(config),
@@ -155,6 +159,7 @@ def create_node(config: Config) -> Node:
         metrics,
     )
     app = _app(config, metrics, services, rt, db, own_devices, attachments)
+    last_backup = LastBackup(db, metrics.gauge("messenger_backup_timestamp_seconds"))
     forget = (
         accounts.forget_expired, own_devices.forget_events, services.keys.forget_claimed, services.inboxes.forget_txns,
         services.links.forget, rt.calls.forget, attachments.sweep,
@@ -168,7 +173,7 @@ def create_node(config: Config) -> Node:
         reconciler=rt.reconciler,
         bus=rt.bus,
         databases=(db, relaxed),
-        parts=_parts(config, metrics, rt, forget),
+        parts=_parts(config, metrics, rt, last_backup, forget),
         flushes=(rt.cursors.flush, rt.postman.flush, rt.whereabouts.flush),
     )
 
@@ -276,7 +281,7 @@ def _app(
 
 
 def _parts(
-    config: Config, metrics: Metrics, rt: Realtime, forget: Sequence[Callable[[], None]]
+    config: Config, metrics: Metrics, rt: Realtime, last_backup: LastBackup, forget: Sequence[Callable[[], None]]
 ) -> dict[str, Callable[[], None]]:
     """What runs for as long as the node does, each in a greenlet of its own."""
     parts = {
@@ -298,6 +303,7 @@ def _parts(
         "settle": lambda: upkeep.settle(rt.settlement),
         "lag": lambda: upkeep.measure_loop_lag(metrics),
         "collections": lambda: upkeep.keep_collections_short(rt.gatekeeper),
+        "last backup": lambda: upkeep.every(LOOK_FOR_BACKUPS_S, last_backup.look),
         "housekeeping": lambda: upkeep.housekeeping(forget),
     }
     parts |= {f"joiner {n}": rt.joiner.run for n in range(JOINERS)}

@@ -200,6 +200,8 @@ CATALOGUE: tuple[Spec, ...] = (
     Spec("messenger_database_pool_waiting", "gauge", "Greenlets waiting for a database connection."),
     Spec("messenger_database_connected", "gauge",
          "1 while the database answers: 0 from a call that could not reach it until the next that could."),
+    Spec("messenger_backup_timestamp_seconds", "gauge",
+         "When the last backup of the database was taken (Unix time); 0: never, or not asked yet."),
     Spec("messenger_bus_connected", "gauge",
          "1 while this node hears and tells the other nodes on every shard of the bus (always 1 without Redis)."),
     Spec("messenger_bus_dropped_total", "counter", "Frames the bus did not carry; the log makes them good."),

@@ -14,6 +14,8 @@ from app.errors import ConfigError, Unavailable
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 MAX_BACKUP_AGE_S = 3_600
+PART = ".part"
+"""What `backup` is still writing ends so."""
 _ARCHIVE_MAGIC = b"PGDMP"  # how pg_dump's custom format begins
 
 
@@ -66,7 +68,7 @@ def require_fresh_backup(folder: str | None, now: float) -> None:
     """Raise ConfigError unless `folder` holds a pg_dump archive younger than an hour at `now` (Unix seconds)."""
     if not folder:
         raise ConfigError(["BACKUP_DIR: is not set, so no backup can be found; set it, or say --without-backup"])
-    archives = [path for path in Path(folder).glob("*") if path.is_file() and _is_archive(path)]
+    archives = [path for path in Path(folder).glob("*") if path.suffix != PART and path.is_file() and _is_archive(path)]
     newest_s = max((path.stat().st_mtime for path in archives), default=None)
     if newest_s is None:
         raise ConfigError([f"BACKUP_DIR: {folder} holds no pg_dump archive (custom format); make one first"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections import deque
@@ -125,6 +126,14 @@ def housekeeping(forget: Sequence[Callable[[], None]]) -> None:
                 drop()
             except AppError as error:
                 log.warning("housekeeping failed", error=error.message)
+
+
+def every(every_s: float, look: Callable[[], None]) -> None:
+    """At once and then so often, for ever; what the database refuses is asked again the next time."""
+    while True:
+        with contextlib.suppress(AppError):
+            look()
+        gevent.sleep(every_s)
 
 
 def forever(name: str, run: Callable[[], None]) -> Callable[[], None]:

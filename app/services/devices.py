@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import gevent
+
+from app import logs
 from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.people import DeviceEventKind, DeviceType, Identity
 from app.errors import NotFound
+from app.storage.revocations import RevocationJournal
 from app.store import accounts, conversations, devices, keys, links
 from app.store.db import Database
 
 MAX_PRESENCE = 64
+
+log = logs.get("devices")
 
 Connected = Callable[[Sequence[DeviceId]], Mapping[DeviceId, float]]
 """Which of these devices are connected, on any node, and when they were last heard of (Unix seconds)."""
@@ -42,9 +48,11 @@ class Present:
 class Devices:
     """What a person may do with their devices."""
 
-    def __init__(self, db: Database, connected: Connected) -> None:
+    def __init__(self, db: Database, connected: Connected, journal: RevocationJournal | None = None) -> None:
+        """`journal`: where revocations are kept for the day when the database is restored."""
         self._db = db
         self._connected = connected
+        self._journal = journal
 
     def of_caller(self, caller: Identity) -> list[Shown]:
         """The caller's devices that are signed in, the oldest first."""
@@ -96,12 +104,24 @@ class Devices:
         Raises NotFound when it is nobody's, somebody else's, or revoked already.
         """
         with self._db.transaction() as conn:
-            if not devices.revoke(conn, device, caller.user):
+            at = devices.revoke(conn, device, caller.user)
+            if at is None:
                 raise NotFound("there is no such device, or it is not yours")
+            self._write_down(device, at)
             accounts.end_families_of_device(conn, device)
             links.cancel_of_device(conn, device)
             keys.forget_device(conn, device)
             keys.touch_list(conn, caller.user)
+
+    def _write_down(self, device: DeviceId, at: float) -> None:
+        """Before it is committed. A disk that is full must keep nobody from signing a lost phone out."""
+        if self._journal is not None:
+            try:
+                gevent.get_hub().threadpool.apply(self._journal.write, (device, at))
+            except OSError:
+                log.exception(
+                    "a revocation is not in the journal; a restored backup would not know of it", device=device
+                )
 
     def forget_events(self) -> None:
         """Housekeeping: drop device events that every node has read long ago."""

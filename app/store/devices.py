@@ -75,9 +75,10 @@ def sign_in(conn: Connection, newcomers: Sequence[Newcomer]) -> dict[DeviceId, A
     return admitted
 
 
-def revoke(conn: Connection, device: DeviceId, user: UserId) -> bool:
-    """Revoke a device of `user`; False when there is none, or it was revoked before."""
-    return bool(_rows(conn, "revoke", device=device, user=user))
+def revoke(conn: Connection, device: DeviceId, user: UserId) -> float | None:
+    """Revoke a device of `user`: when that is (Unix seconds); None when there is none, or it was revoked before."""
+    found = _rows(conn, "revoke", device=device, user=user)
+    return float(found[0][0]) if found else None
 
 
 def note_event(conn: Connection, devices: Sequence[DeviceId], kind: DeviceEventKind) -> None:

@@ -52,6 +52,8 @@ _STORM_SHARE = Decimal("0.5")
 _STORM_CONNECTS = 200
 """More than a probe makes in the window."""
 _DAY_S = 86_400
+_BACKUP_AGE_S = 26 * 3_600
+"""A day, and time for one that is slow."""
 _CERTIFICATE_SOON_S, _CERTIFICATE_NOW_S = 21 * _DAY_S, 3 * _DAY_S
 """An automatic renewal is a week late at 21 days; at three, people are about to be locked out."""
 
@@ -85,6 +87,11 @@ def _database_disconnected(nodes: Scope, _probes: Scope) -> str:
 
 def _pool_exhausted(nodes: Scope, _probes: Scope) -> str:
     return f"{signals.POOL_WAITING.value(nodes)} > 0"
+
+
+def _backup_stale(nodes: Scope, _probes: Scope) -> str:
+    # A node that has just started has not asked yet, and says 0.
+    return f"time() - max by (job) ({signals.BACKED_UP.value(nodes)} != 0) > {_BACKUP_AGE_S}"
 
 
 def _bus_disconnected(nodes: Scope, _probes: Scope) -> str:
@@ -201,6 +208,11 @@ MESSENGER = (
         "Calls wait for a database connection",
         f"{_COUNT} calls of {_NODE} wait for a connection, and some did at every look for a minute.",
         _LONG_HOLD,
+    ),
+    Direct(
+        "BackupStale", "ticket", "backup-stale", _backup_stale,
+        "The database was not backed up for more than a day",
+        f"The last backup was taken {_LEFT} ago; what came since would be lost with the database.",
     ),
     Direct(
         "BusDisconnected", "ticket", "bus-disconnected", _bus_disconnected,

@@ -53,6 +53,7 @@ REQUESTS = Counter(
     labels={"transport": ("http", "ws"), "outcome": ("ok", "client_error", "server_error")},
 )
 DATABASE_TIME = Histogram("messenger_database_query_seconds", "One database call, waiting included", "s")
+BACKED_UP = Gauge("messenger_backup_timestamp_seconds", "When the last backup was taken, Unix time; 0: never")
 DATABASE_CONNECTED = Gauge("messenger_database_connected", "1 while the database answers a node")
 POOL_WAITING = Gauge("messenger_database_pool_waiting", "Greenlets that wait for a database connection")
 SEND_QUEUE_BYTES = Gauge("messenger_ws_send_queue_bytes", "Bytes waiting in a node's outbound queues", "bytes")

@@ -93,6 +93,7 @@ CASES: dict[str, tuple[dict[str, str], int, int]] = {
     "DatabaseDisconnected": ({DATABASE: level(1, 0)}, SHORT_HOLD, 0),
     "LogLag": ({LOG_LAG: level(0.1, 10.1), DATABASE: level(1, 1)}, SHORT_HOLD, 0),
     "DatabasePoolExhausted": ({node("messenger_database_pool_waiting"): level(0, 3)}, LONG_HOLD, 0),
+    "BackupStale": ({node("messenger_backup_timestamp_seconds"): level(-3_600, -26 * 3_600)}, 0, 0),
     "BusDisconnected": ({BUS: level(1, 0)}, SHORT_HOLD, 0),
     # Two of a hundred are lost: one in a hundred of the window's 1,500 is 15, the eighth loss is the sixteenth.
     "BusLosses": (
@@ -183,6 +184,7 @@ def test_it_fires_on_its_fault_and_resets_after_it(tmp_path: Path, alert: str) -
         pytest.param(
             "ReconnectStorm", {ACCEPTED: pace(100, 100), CONNECTIONS: level(9_000, 9_000)}, id="people come and go"
         ),
+        pytest.param("BackupStale", {node("messenger_backup_timestamp_seconds"): level(0, 0)}, id="never backed up"),
         pytest.param("CertificateExpiresSoon", {probe("up"): level(1, 1)}, id="no TLS, no certificate"),
         pytest.param("CertificateExpiresSoon", {EXPIRY: level(2 * DAY_S, DAY_S)}, id="it ends now, which is a page"),
         pytest.param("ProbeAbsent", {HEARTBEAT: counter((LAST, SCRAPE_S))}, id="the probe runs"),

@@ -39,7 +39,8 @@ ORDER BY k.device, m.conversation_id, m.from_seq
 
 -- name: revoke
 -- The trigger on devices tells the nodes.
-UPDATE devices SET revoked_at = now() WHERE id = %(device)s AND user_id = %(user)s AND revoked_at IS NULL RETURNING id
+UPDATE devices SET revoked_at = now() WHERE id = %(device)s AND user_id = %(user)s AND revoked_at IS NULL
+RETURNING extract(epoch FROM revoked_at)::float8
 
 -- name: note_event
 INSERT INTO device_events (device_id, user_id, kind) SELECT d.id, d.user_id, %(kind)s FROM devices d
