@@ -103,7 +103,7 @@ drills: setup ## break the real stack as production breaks, and see when somebod
 healthy: setup ## an hour of healthy traffic with production's windows, in which nobody may be called; HEALTHY="--minutes 10"
 	$(BIN)/python -m deploy.bench.healthy $(HEALTHY)
 
-kills: setup ## kill prober, on-call, Alertmanager and messenger around an incident in every order, 20 minutes
+kills: setup ## kill prober, on-call, Alertmanager and messenger around an incident in every order, about 10 minutes
 	$(BIN)/pytest -q -m every_order
 
 detection: setup ## predicted against observed detection of every SLO on the real stack, about 10 minutes

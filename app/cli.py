@@ -134,6 +134,35 @@ def _echo_steps(verb: str, names: list[str]) -> None:
 
 
 @main.command()
+@click.option(
+    "--connections", type=click.IntRange(1), help="Planned for one node process; MAX_CONNECTIONS unless said."
+)
+@click.option("--processes", default=3, show_default=True, type=click.IntRange(1), help="Node processes, all together.")
+@click.option("--tls", metavar="HOST:PORT", help="Where people connect; its certificate is looked at.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def preflight(env_file: Path | None, connections: int | None, processes: int, tls: str | None, as_json: bool) -> None:
+    """Say whether this machine is fit to serve with these settings: each line what was found, why it matters, and how
+    to mend it. Exit status 1 when something is not.
+    """
+    import msgspec
+
+    from app.preflight import facts, findings
+
+    with reporting():
+        settings = _load(env_file)
+        plan = findings.Plan(connections or settings.max_connections, processes)
+        found = findings.judge(settings, facts.gather(settings, tls), plan)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    for one in () if as_json else found:
+        click.echo(f"{one.level.upper():<5} {one.name:<18} {one.found}")
+        if one.level != "ok":
+            click.echo(f"{'':<24} {one.why}: {one.mend}")
+    sys.exit(EXIT_FAILED if any(one.level == "fail" for one in found) else 0)
+
+
+@main.command()
 @click.pass_obj
 def backup(env_file: Path | None) -> None:
     """Take a backup into BACKUP_DIR, and remove those that are more than BACKUP_KEEP."""

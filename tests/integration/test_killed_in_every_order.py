@@ -1,6 +1,6 @@
 """`kill -9` of prober, on-call, Alertmanager and messenger around an incident: nothing is lost, little is said twice.
 
-One order of kills here; `make kills` tries all twenty-four, which takes some twenty minutes.
+One order of kills here; `make kills` tries all twenty-four.
 """
 
 from __future__ import annotations
