@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from deploy.balancer import Balancer, render
 from deploy.stack.settings import Settings, find
 
 LOOPBACK = "127.0.0.1"
@@ -106,48 +107,16 @@ def data_source(database_url: str) -> str:
 
 def write_nginx(settings: Settings) -> None:
     """nginx.conf: a proxy of HTTP and WebSocket before the node, and its own figures; everything on loopback."""
-    folder = settings.folder / "nginx"
+    folder, ports = settings.folder / "nginx", settings.ports
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = " ".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    made = Balancer(
+        nodes=(f"{LOOPBACK}:{ports.port}",),
+        folder=folder,
+        logs=settings.logs,
+        http=f"{LOOPBACK}:{ports.proxy_port}",
+        status=f"{LOOPBACK}:{ports.nginx_status_port}",
+        descriptors=4_096,
+        # Workers of a root's nginx are another user, who may not enter this folder.
+        user="root" if os.geteuid() == 0 else None,
     )
-    # Workers of a root's nginx are another user, who may not enter this folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    ports = settings.ports
-    (folder / "nginx.conf").write_text(
-        f"""{user}
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {settings.logs}/nginx.log warn;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  {temporary}
-  map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
-  upstream messenger {{ server {LOOPBACK}:{ports.port}; keepalive 16; }}
-  server {{
-    listen {LOOPBACK}:{ports.proxy_port};
-    client_max_body_size 9m;
-    proxy_request_buffering off;
-    location / {{
-      proxy_pass http://messenger;
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-      proxy_buffering off;
-      proxy_read_timeout 120s;
-    }}
-    location = /test/broadcast {{ return 404; }}
-    location = /test/faults {{ return 404; }}
-  }}
-  server {{
-    listen {LOOPBACK}:{ports.nginx_status_port};
-    location = /status {{ stub_status; }}
-    location / {{ return 404; }}
-  }}
-}}
-"""
-    )
+    (folder / "nginx.conf").write_text(render(made))
