@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import requests
 import websocket
 
+from app import config, migrations
 from deploy.balancer import Balancer, Certificate, render
 from deploy.stack.wait import answers
 from monitoring.client.api import Api
@@ -81,7 +83,7 @@ def front(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         stack.callback(lambda: [process.kill() for process in made.nodes.values()])
         for port in made.ports:
             made.start(port)
-        config = render(
+        text = render(
             Balancer(
                 nodes=[f"127.0.0.1:{port}" for port in made.ports],
                 folder=tmp_path / "nginx",
@@ -94,7 +96,7 @@ def front(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                 user="root",
             )
         )
-        (tmp_path / "nginx.conf").write_text(config)
+        (tmp_path / "nginx.conf").write_text(text)
         command = (str(require("nginx")), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"))
         ready = f"https://localhost:{made.https_port}/health"
         stack.enter_context(running(tmp_path / "nginx.log", ready, *command))
@@ -205,7 +207,10 @@ def test_what_is_made_for_production_is_right_and_says_what_it_needs(tmp_path: P
     assert "to which one machine makes 56000 connections" in fewer.stderr
 
 
-def test_three_nodes_are_restarted_in_turn_under_load_and_nothing_is_lost(front: Front, database_url: str) -> None:
+def test_a_deploy_and_its_rollback_under_load_lose_nothing(front: Front, database_url: str) -> None:
+    """The newest migration goes back and forth under nodes that run, Redis forgets all, each node is replaced."""
+    own = config.load({"DATABASE_URL": database_url})
+    newest = migrations.status(own)[-1].name
     tokens = seed(database_url, front.folder, 120)
     command = [sys.executable, "-m", "monitoring", "load", "--url", f"ws://127.0.0.1:{front.plain_port}/ws",
                "--tokens", str(tokens), "--connections", "120", "--duration", "25s", "--rate", "40",
@@ -216,8 +221,16 @@ def test_three_nodes_are_restarted_in_turn_under_load_and_nothing_is_lost(front:
         reader = threading.Thread(target=said.extend, args=(load.stderr,))
         reader.start()
         eventually(lambda: any(line.startswith("traffic") for line in said), within_s=60)
-        for port in front.ports:
-            front.restart(port)
+        assert migrations.down(own, 1) == [newest]
+        with redis.Redis.from_url(front.environ["REDIS_URL"]) as client:
+            client.flushall()
+            first, *others = front.ports
+            front.restart(first)  # as of the version before, which does not know the step
+            assert migrations.up(own) == [newest]
+            client.flushall()
+            for port in others:
+                front.restart(port)
+            eventually(lambda: len(client.keys("device:*:session")) == 120)
         assert load.poll() is None, "the load was over before the last node was back"
         assert load.stdout
         told = json.loads(load.stdout.read())
@@ -226,3 +239,4 @@ def test_three_nodes_are_restarted_in_turn_under_load_and_nothing_is_lost(front:
     assert promise_kept(told), history
     assert (history["lost"], history["duplicated"], history["reordered"], history["holes"]) == (0, 0, 0, 0)
     assert history["sent"] == 1_000
+    assert "Traceback" not in (front.folder / "nodes.log").read_text()
