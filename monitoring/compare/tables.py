@@ -230,6 +230,8 @@ def verdict(old: Explanation, new: Explanation) -> str:
         fewer = new.slo.min_bad_events < old.slo.min_bad_events
         least = f"an alert asks for {new.slo.min_bad_events} bad events instead of {old.slo.min_bad_events}"
         (stricter if fewer else looser).append(least)
+    if new.slo.quorum != old.slo.quorum:
+        (looser if new.slo.quorum else stricter).append(f"a page waits for {new.slo.quorum or 'no'} quorum")
     return " ".join([_sentence(stricter, looser), *_other(old, new)])
 
 

@@ -24,6 +24,7 @@ from monitoring.signals import deploys
 from monitoring.spec.model import Slo
 from monitoring.spec.targets import notify_label
 
+_QUORUM = 2
 _LATELY_S = 86400
 """A deployment is named in an alert for a day."""
 
@@ -37,7 +38,7 @@ def burn_alert(slo: Slo, burn: Burn, profile: Profile, *, maintained: bool = Fal
         expr=(
             f"{names.of(names.errors_ratio(long), slo.name)} > {limit}\n"
             f"and\n{names.of(names.errors_ratio(short), slo.name)} > {limit}"
-            f"{_guard(slo, long)}{_outside(slo, short, maintained)}"
+            f"{_guard(slo, long)}{_quorum(slo, burn.severity, short, limit)}{_outside(slo, short, maintained)}"
         ),
         hold=profile.hold(burn.hold) if burn.hold else None,
         labels=_labels(slo, burn.severity, "burnrate", (*burn.notify, *slo.notify)) | {"tier": _literal(burn.name)},
@@ -64,7 +65,7 @@ def threshold_alert(slo: Slo, nominal: Duration, profile: Profile, *, maintained
         alert=f"{_camel(slo.name)}Threshold",
         expr=(
             f"{names.of(names.errors_ratio(window), slo.name)} > {plain(limit)}"
-            f"{_guard(slo, window)}{_outside(slo, window, maintained)}"
+            f"{_guard(slo, window)}{_quorum(slo, 'page', window, plain(limit))}{_outside(slo, window, maintained)}"
         ),
         hold=profile.scrape_interval,
         labels=_labels(slo, "page", "threshold", slo.notify) | {"tier": "threshold"},
@@ -85,6 +86,13 @@ def _guard(slo: Slo, window: Duration) -> str:
     ratio, events = (names.of(name(window), slo.name) for name in (names.errors_ratio, names.events_increase))
     # Products of extrapolated floats may come to 2.9999999999; rounding is finer than any true difference.
     return f"\nand\nround({ratio} * {events}, 0.001) >= {slo.min_bad_events}"
+
+
+def _quorum(slo: Slo, severity: str, window: Duration, limit: str) -> str:
+    """One place may have trouble of its own: a page waits for a second one that sees it."""
+    if slo.quorum is None or severity != "page":
+        return ""
+    return f"\nand on ()\n{sli.seen_by(slo, slo.quorum, window, limit, _QUORUM)}"
 
 
 def _outside(slo: Slo, window: Duration, maintained: bool) -> str:

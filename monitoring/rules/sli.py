@@ -90,6 +90,16 @@ def ratio(slo: Slo, window: Duration, total: str = "") -> str:
     return f"{share}\nor on () 0 * {counted}" if slo.no_traffic == "good" else share
 
 
+def seen_by(slo: Slo, label: str, window: Duration, limit: str, most: int) -> str:
+    """Whether `most` of those whom a label tells apart see more than the limit bad, or all where there are fewer."""
+    assert isinstance(slo.sli, EventSli) and slo.sli.good  # noqa: S101  the reader said so
+    good, total = (
+        f"sum by ({label}) (increase({query.selectors[0]}[{window}]))" for query in (slo.sli.good, slo.sli.total)
+    )
+    share = f"({total} - ({good} or 0 * {total})) / ({total} > 0)"
+    return f"count({share} > {limit})\n>= clamp_max(count({total} > 0), {most})"
+
+
 def bad(slo: Slo, window: Duration, total: str) -> str:
     """Bad events over the window; `total` is the recorded series of `events`."""
     return f"({ratio(slo, window, total)})\n* on () sum({total})"

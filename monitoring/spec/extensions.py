@@ -6,6 +6,7 @@ here is refused; keys of other tools are left alone. docs/slos.md explains each.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -18,7 +19,9 @@ from monitoring.yamltree import unknown
 PREFIX = "monitoring/"
 NATIVE_HISTOGRAM = f"{PREFIX}native-histogram"
 """The one key that an SLI may have too."""
+QUORUM = f"{PREFIX}quorum"
 DEFAULT_MIN_BAD_EVENTS = 3
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 TIER_NAMES = ("page-quick", "page-slow", "ticket-quick", "ticket-slow")
 """The burn-rate alerts of every SLO, the most urgent first."""
@@ -35,6 +38,7 @@ class Extensions:
     disabled_tiers: frozenset[str] = frozenset()
     no_traffic: NoTraffic = "ignore"
     native_histogram: bool = False
+    quorum: str | None = None
 
 
 def _at_least_one(text: str) -> int:
@@ -56,6 +60,12 @@ def _no_traffic(text: str) -> str:
     return text
 
 
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise OutOfRangeError(f"expected the name of a label, found {text!r}")
+    return text
+
+
 def _yes_or_no(text: str) -> bool:
     if text not in ("true", "false"):
         raise OutOfRangeError(f"expected true or false, found {text!r}")
@@ -69,6 +79,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     f"{PREFIX}min-bad-events": ("min_bad_events", _at_least_one),
     f"{PREFIX}disabled-tiers": ("disabled_tiers", _tiers),
     f"{PREFIX}no-traffic": ("no_traffic", _no_traffic),
+    QUORUM: ("quorum", _label),
     NATIVE_HISTOGRAM: ("native_histogram", _yes_or_no),
 }
 

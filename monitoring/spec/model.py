@@ -65,6 +65,12 @@ class EventSli:
     good: Query | None = None
     bad: Query | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether good and total are a counter each, whose labels can be looked at."""
+        queries = (self.total, self.good)
+        return all(q and q.template == f"sum(increase({q.selectors[0]}[{WINDOW}]))" for q in queries)
+
 
 @dataclass(frozen=True)
 class RatioSli:
@@ -197,6 +203,8 @@ class Slo:
     """The spec's own labels, with names that Prometheus accepts; every alert carries them."""
     notify: tuple[str, ...] = ()
     """Names of receivers (AlertNotificationTargets) that hear its alerts beside those of the severity."""
+    quorum: str | None = None
+    """A label that tells observers apart: no page before two of them see it, or the only one there is."""
     alert_when_no_data: bool = True
     send_resolved: bool = True
 

@@ -86,6 +86,7 @@ def basis(
         min_bad_events=extras.min_bad_events or extensions.DEFAULT_MIN_BAD_EVENTS,
         disabled_tiers=extras.disabled_tiers,
         no_traffic=extras.no_traffic,
+        quorum=extras.quorum,
         labels=labels,
         file=place.notes.file,
         line=place.line,
@@ -129,6 +130,8 @@ def _each(library: Library, document: SloDocument, here: Place, base: Slo, extra
             continue
         if cut is None and not isinstance(sli, EventSli) and extras.no_traffic != "ignore":
             place.warn(f"{extensions.PREFIX}no-traffic has no effect: without events to count no time is without them")
+        if extras.quorum and (cut or not isinstance(sli, EventSli) or not sli.is_plain):
+            place.error(f"{extensions.QUORUM} needs one counter of good and one of all events, without slices of time")
         slo = replace(base, target=goal, slices=cut, sli=sli, min_bad_events=_min_bad_events(extras, cut))
         made.append(named(slo, objective.display_name, i) if len(spec.objectives) > 1 else slo)
     for i, slo in enumerate(made):
@@ -151,6 +154,8 @@ def named(slo: Slo, objective: str, index: int) -> Slo:
 
 def _composite(library: Library, document: SloDocument, here: Place, base: Slo, extras: Extensions) -> Slo | None:
     spec = document.spec
+    if extras.quorum:
+        here.error(f"{extensions.QUORUM} has no meaning for a composite")
     if spec.indicator or spec.indicator_ref is not None:
         here.error("expected an indicator either of the SLO or of each objective, found both")
     parts: list[Part] = []

@@ -163,6 +163,38 @@ class TestBurnRates:
             [Expected(62 * SCRAPE_S, quick, 0), Expected(63 * SCRAPE_S + SCRAPE_S, quick, 1)],
         )
 
+    @pytest.mark.parametrize(
+        ("probers", "failing", "pages"),
+        [
+            pytest.param(1, 1, True, id="the only one there is"),
+            pytest.param(3, 1, False, id="one of three"),
+            pytest.param(3, 2, True, id="two of three"),
+        ],
+    )
+    def test_a_page_waits_for_a_second_prober_that_sees_it(
+        self, tmp_path: Path, probers: int, failing: int, pages: bool
+    ) -> None:
+        series = {}
+        for n in range(probers):
+            broken = n < failing
+            place = f'instance="p{n}"'
+            series[f'messenger_probe_canaries_total{{outcome="delivered",{place}}}'] = counter(
+                (60, 1), (60, 0 if broken else 1)
+            )
+            series[f'messenger_probe_canaries_total{{outcome="late",{place}}}'] = counter(
+                (60, 0), (60, 1 if broken else 0)
+            )
+        page = firing("ProbeBudgetBurn", tier="page-quick")
+        ratio = "count(slo:errors:ratio_rate5m > 0.0144) or vector(0)"
+        ratio = ratio.replace("5m", str(PROFILE.window(burns(OBJECTIVES["probe"])[0].short)))
+        at = 70 * SCRAPE_S
+        prove(
+            tmp_path,
+            groups(OBJECTIVES["probe"], "quick", "period"),
+            series,
+            [Expected(50 * SCRAPE_S, page, 0), Expected(at, page, int(pages)), Expected(at, ratio, 1)],
+        )
+
     def test_both_tickets_fire_on_a_slow_burn_that_no_page_sees(self, tmp_path: Path) -> None:
         """5 % bad of 1 % is five times too fast: above the tickets' 3 and 1, below the pages' 14.4 and 6."""
         tickets = firing("RequestsBudgetBurn", severity="ticket", kind="burnrate")

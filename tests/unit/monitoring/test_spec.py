@@ -105,6 +105,7 @@ def test_folders_are_read_and_services_may_stand_in_another_file(tmp_path: Path)
         ("window: 2m", "windos: 2m", "windos", "did you mean 'monitoring/threshold-window'?"),
         ("threshold-window: 2m", "min-bad-events: 0", "min-bad", "at least 1, found '0'"),
         ("threshold-window: 2m", "disabled-tiers: page-fast", "page-fast", "no tier is named page-fast"),
+        ("threshold-window: 2m", "quorum: a-place", "quorum", "expected the name of a label, found 'a-place'"),
         (
             "counter: true",
             "counter: true\n        counter: no",
@@ -161,6 +162,15 @@ def test_nonsense_anywhere_is_refused_with_a_line_and_never_crashes(
         load([file])
     except SpecError as refused:
         assert all(m.line and 1 <= m.line <= file.read_text().count("\n") + 1 for m in refused.mistakes)
+
+
+def test_a_quorum_needs_counters_whose_observers_can_be_told_apart(tmp_path: Path) -> None:
+    quorum = slospecs.changed("monitoring/threshold-window: 2m", "monitoring/quorum: instance")
+    (slo,) = load([slospecs.write(tmp_path, quorum, slospecs.SERVICE)])
+    assert slo.quorum == "instance"
+    summed = quorum.replace("query: orders_total\n", "query: orders_total + returns_total\n")
+    (found,) = refusals(slospecs.write(tmp_path, summed, slospecs.SERVICE))
+    assert "monitoring/quorum needs one counter of good and one of all events" in found
 
 
 def test_good_and_bad_together_are_refused(tmp_path: Path) -> None:
