@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection drills scorecard shots-web token clean requirements
+.PHONY: help setup run cluster test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection drills scorecard shots-web token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,9 @@ $(CLIENT_BUILT): deploy/setup-page $(shell find $(CLIENT) \( -name node_modules 
 
 run: setup ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m deploy.stack
+
+cluster: setup ## a whole deployment on this machine: three nodes behind nginx with TLS, and what watches them
+	@exec $(BIN)/python -m deploy.cluster
 
 token: ## print a fresh single-use WebSocket token of a demo person (DEMO_USER=alice)
 	@$(BIN)/python -m deploy.token $(or $(DEMO_USER),alice)

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from deploy.nginx import Site, render
 from deploy.stack.settings import Settings, find
 
 LOOPBACK = "127.0.0.1"
+CONNECTIONS, DESCRIPTORS = 8_000, 10_000
+"""What nginx of a stack is made for: two workers."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,17 @@ def commands(settings: Settings, database_url: str, redis_url: str) -> dict[str,
     started: dict[str, tuple[list[str], Mapping[str, str]]] = {}
     if nginx := find("nginx"):
         started["nginx"] = (
-            [nginx, "-c", str(settings.folder / "nginx" / "nginx.conf"), "-p", str(settings.folder)],
+            [
+                nginx,
+                "-c",
+                str(settings.folder / "nginx" / "nginx.conf"),
+                "-p",
+                str(settings.folder),
+                "-g",
+                "daemon off;",
+                "-e",
+                str(settings.logs / "nginx.log"),
+            ],
             {},
         )
     for one in there(settings):
@@ -105,49 +118,33 @@ def data_source(database_url: str) -> str:
 
 
 def write_nginx(settings: Settings) -> None:
-    """nginx.conf: a proxy of HTTP and WebSocket before the node, and its own figures; everything on loopback."""
+    """nginx.conf from the template that production has, too; everything on loopback."""
+    ports = settings.ports
     folder = settings.folder / "nginx"
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = " ".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    # Workers of a root's nginx are another user, who may not enter this folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    ports = settings.ports
+    plain = f"{LOOPBACK}:{ports.proxy_port}"
+    tls = f"{LOOPBACK}:{ports.tls}" if ports.tls else None
+    key = settings.certificate.with_suffix(".key")
     (folder / "nginx.conf").write_text(
-        f"""{user}
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {settings.logs}/nginx.log warn;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  {temporary}
-  map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
-  upstream messenger {{ server {LOOPBACK}:{ports.port}; keepalive 16; }}
-  server {{
-    listen {LOOPBACK}:{ports.proxy_port};
-    client_max_body_size 9m;
-    proxy_request_buffering off;
-    location / {{
-      proxy_pass http://messenger;
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-      proxy_buffering off;
-      proxy_read_timeout 120s;
-    }}
-    location = /test/broadcast {{ return 404; }}
-    location = /test/faults {{ return 404; }}
-  }}
-  server {{
-    listen {LOOPBACK}:{ports.nginx_status_port};
-    location = /status {{ stub_status; }}
-    location / {{ return 404; }}
-  }}
-}}
-"""
+        render(
+            Site(
+                nodes=tuple(f"{LOOPBACK}:{node.port}" for node in ports.nodes),
+                domain="localhost",
+                certificate=str(settings.certificate),
+                key=str(key),
+                listen=(tls,) if tls else (),
+                plain=(plain,),
+                status=f"{LOOPBACK}:{ports.nginx_status_port}",
+                # Workers of a root's nginx are another user, who may not enter this folder.
+                user="root" if os.geteuid() == 0 else None,
+                pid=str(folder / "nginx.pid"),
+                temporary=str(folder),
+                cache=str(folder / "cache"),
+                access_log=str(settings.logs / "nginx-access.log"),
+                error_log=str(settings.logs / "nginx.log"),
+                connections=CONNECTIONS,
+                descriptors=DESCRIPTORS,
+                remembered_s=0,
+            )
+        )
     )
