@@ -1,0 +1,159 @@
+"""`make cluster`: nodes are replaced, killed and lose their Redis under load by way of nginx, and nothing is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+
+from deploy.cluster.cluster import Cluster
+from deploy.rolling import RollError, roll
+from monitoring.client.api import Api
+from tests.support.cluster import load, running_cluster
+from tests.support.people import register
+from tests.support.repository import ROOT
+from tests.support.servers import eventually
+
+LEAK = "leak-of-a-token-0123456789"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with running_cluster() as made:
+        yield made
+
+
+def get(cluster: Cluster, path: str, **headers: str) -> requests.Response:
+    ca = str(cluster.where.certificate)
+    return requests.get(cluster.where.url + path, headers=headers, verify=ca, timeout=20)
+
+
+def nothing_lost(told: dict[str, Any]) -> None:
+    history = told["history"]
+    assert history["ok"], history
+    assert history["sent"] == history["acknowledged"] > 0
+    assert history["applied"] == history["expected"] > 0
+    assert told["connections"]["given_up"] == 0
+
+
+def test_a_rolling_restart_under_load_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    """By the command, which finds the cluster by its state file."""
+    before = {name: node.pid for name, node in cluster.nodes.items()}
+    environ = os.environ | {"RUN_DIR": str(cluster.where.folder)}
+    with load(cluster, tmp_path) as talking:
+        command = [sys.executable, "-m", "deploy.rolling", "--cluster"]
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert [line.partition(":")[0] for line in done.stdout.splitlines()] == list(cluster.nodes)
+        told = talking.told()
+    nothing_lost(told)
+    assert told["connections"]["drained"] >= 60  # everybody moved at least once
+    assert told["connections"]["unexpected_closes"] == {}
+    assert {name for name, node in cluster.nodes.items() if node.pid != before[name]} == set(cluster.nodes)
+
+
+def test_a_killed_node_and_a_redis_that_forgets_everything_lose_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    client = redis.Redis(port=cluster.where.ports.redis_port)
+    with load(cluster, tmp_path) as talking:
+        killed = cluster.nodes["node2"].pid
+        cluster.kill("node2")
+        eventually(lambda: cluster.nodes["node2"].pid not in (None, killed))
+        cluster.wait_until_ready()
+        eventually(lambda: len(client.keys("device:*:session")), lambda there: there >= 60, within_s=30)
+        client.flushall()
+        # Long before the last of them would have been renewed by its turn, 100 s.
+        eventually(lambda: len(client.keys("device:*:session")), lambda there: there >= 60, within_s=30)
+        told = talking.told()
+    nothing_lost(told)
+
+
+def test_nobody_is_replaced_while_another_is_away(cluster: Cluster) -> None:
+    cluster.drain("node3")
+    pids = [cluster.nodes[name].pid for name in ("node1", "node2")]
+    try:
+        with pytest.raises(RollError, match="node3: not ready, so nothing was begun"):
+            roll(list(cluster.nodes.values()), print)
+    finally:
+        cluster.start("node3")
+    cluster.wait_until_ready()
+    assert [cluster.nodes[name].pid for name in ("node1", "node2")] == pids
+
+
+def test_no_query_is_in_any_log(cluster: Cluster) -> None:
+    """Neither of what succeeds nor of what fails, nor behind an encoded question mark, nor in nginx's own words."""
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+               "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}  # fmt: skip
+    paths = [f"/calls?token={LEAK}", f"/ws?token={LEAK}", f"/ws%3Ftoken={LEAK}", f"/media/{'0' * 64}?e=1&s={LEAK}"]
+    for name in cluster.nodes:  # whoever is asked first hangs up in the midst of the answer, or refuses
+        cluster.child(name).send(signal.SIGSTOP)
+    for path in paths:
+        with pytest.raises(requests.Timeout):
+            requests.get(cluster.where.url + path, headers=upgrade, verify=str(cluster.where.certificate), timeout=0.5)
+    for name in cluster.nodes:
+        cluster.kill(name)
+    for path in paths:
+        get(cluster, path, **upgrade)
+    cluster.wait_until_ready()
+    statuses = [get(cluster, path, **upgrade).status_code for path in paths]
+    assert statuses[:2] == [401, 401]
+    get(cluster, "/" + "x" * 40_000 + f"?token={LEAK}")  # a line that nginx itself refuses
+    access = cluster.where.logs / "nginx-access.log"
+    eventually(lambda: access.read_text().count('"path":"/calls"') >= 2)
+    assert '"status":"502"' in access.read_text() or '"status":"504"' in access.read_text()  # what failed is told
+    leaking = [path.name for path in cluster.where.logs.iterdir() if LEAK in path.read_text(errors="replace")]
+    assert leaking == []
+    assert "worker process" in (cluster.where.logs / "nginx.log").read_text()
+
+
+def test_media_come_from_the_cache_and_the_page_comes_compressed(cluster: Cluster) -> None:
+    direct = Api(cluster.nodes["node1"].url)
+    ann, bob = register(direct), register(direct)
+    conv = direct.create_conversation(ann, [bob.name])
+    content = os.urandom(50_000)
+    digest = hashlib.sha256(content).hexdigest()
+    form = {"conv": conv, "size_bytes": len(content), "sha256": digest}
+    bearer = {"Authorization": f"Bearer {ann.access_token}"}
+    begun = requests.post(f"{direct.base_url}/api/media/uploads", json=form, headers=bearer, timeout=20).json()
+    address = requests.put(
+        f"{direct.base_url}/api/media/uploads/{begun['upload']}?offset=0", data=content, headers=bearer, timeout=20
+    ).json()["url"]
+    first, second = get(cluster, address), get(cluster, address)
+    assert first.content == second.content == content
+    assert [answer.headers["X-Cache-Status"] for answer in (first, second)] == ["MISS", "HIT"]
+    part = get(cluster, address, Range="bytes=10-19")
+    assert (part.status_code, part.content) == (206, content[10:20])
+    # Another signature is another address, and who asks with a token of their own is answered by a node.
+    assert get(cluster, address[:-2] + "xx").status_code in (400, 401, 403, 404)
+    own = [get(cluster, f"/media/{digest}", **bearer) for _ in range(2)]
+    assert [answer.headers["X-Cache-Status"] for answer in own] == ["MISS", "MISS"]
+    assert get(cluster, f"/media/{digest}").status_code in (401, 403, 404)
+
+    page = get(cluster, "/", **{"Accept-Encoding": "br"})
+    assert (page.headers["Content-Encoding"], page.headers["X-Content-Type-Options"]) == ("br", "nosniff")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert get(cluster, "/test/faults").status_code == 404
+
+
+def test_old_tls_is_refused(cluster: Cluster) -> None:
+    address = ("127.0.0.1", cluster.where.ports.tls)
+    for version, taken in ((ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True)):
+        context = ssl.create_default_context(cafile=str(cluster.where.certificate))
+        context.minimum_version = context.maximum_version = version
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        try:
+            with socket.create_connection(address, 5) as plain:
+                context.wrap_socket(plain, server_hostname="localhost").close()
+            assert taken, version
+        except ssl.SSLError:
+            assert not taken, version
