@@ -121,8 +121,10 @@ class Commanded:
 @click.command()
 @click.option("--cluster", "local", is_flag=True, help="The nodes of `make cluster` here (RUN_DIR says where it is).")
 @click.option("--restart", help="Command that restarts one node; {host} and {port} are put in.")
+@click.option("--restart-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A file with that command.")  # fmt: skip
 @click.argument("nodes", nargs=-1)
-def main(local: bool, restart: str | None, nodes: tuple[str, ...]) -> None:
+def main(local: bool, restart: str | None, restart_file: Path | None, nodes: tuple[str, ...]) -> None:
     """Replace NODES (host:port) one after the other; the next only when the one before is ready.
 
     \\b
@@ -131,6 +133,8 @@ def main(local: bool, restart: str | None, nodes: tuple[str, ...]) -> None:
 
     Exit status: 0 all were replaced, 1 it was stopped at a node, 2 a mistake.
     """
+    if restart_file and not restart:
+        restart = restart_file.read_text().strip()
     if local == bool(restart) or bool(nodes) == local:
         raise click.UsageError("expected either --cluster, or --restart and nodes")
     found: Sequence[Replaceable]

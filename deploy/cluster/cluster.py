@@ -129,6 +129,7 @@ def running(where: Settings, only: Collection[str] | None = None) -> Iterator[Cl
     require("nginx", "nginx")
     require_free(where.ports, redis=not where.redis_url and find("redis-server") is not None)
     prepare.folders(where)
+    _link(where, PROJECT)
     certificate.ensure(where.certificate, datetime.now(UTC))
     with ground(where) as wanted:
         lock = threading.Lock()
@@ -142,6 +143,8 @@ def running(where: Settings, only: Collection[str] | None = None) -> Iterator[Cl
         supervisor = Supervisor(
             [one for one in wanted if only is None or one.name in only], PROJECT, where.logs, changed
         )
+        for name in set(nodes(where)) & set(supervisor.children):
+            supervisor.children[name].cwd = current(where)
         try:
             supervisor.start()
             cluster = Cluster(where, supervisor)
@@ -150,6 +153,18 @@ def running(where: Settings, only: Collection[str] | None = None) -> Iterator[Cl
         finally:
             supervisor.end()
             state_file(where).unlink(missing_ok=True)
+
+
+def current(where: Settings) -> Path:
+    """A link to the tree whose code nodes run from their next start on; a release is one `ln -sfn` away."""
+    return where.folder / "current"
+
+
+def _link(where: Settings, tree: Path) -> None:
+    beside = where.folder / "current.new"
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(tree)
+    beside.replace(current(where))
 
 
 def _write_state(where: Settings, supervisor: Supervisor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import socket
 import ssl
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis
 import requests
@@ -20,9 +22,9 @@ import requests
 from deploy.cluster.cluster import Cluster
 from deploy.rolling import RollError, roll
 from monitoring.client.api import Api
-from tests.support.cluster import load, running_cluster
+from tests.support.cluster import environ, load, running_cluster
 from tests.support.people import register
-from tests.support.repository import ROOT
+from tests.support.repository import ROOT, version_before
 from tests.support.servers import eventually
 
 LEAK = "leak-of-a-token-0123456789"
@@ -47,20 +49,60 @@ def nothing_lost(told: dict[str, Any]) -> None:
     assert told["connections"]["given_up"] == 0
 
 
-def test_a_rolling_restart_under_load_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
-    """By the command, which finds the cluster by its state file."""
-    before = {name: node.pid for name, node in cluster.nodes.items()}
-    environ = os.environ | {"RUN_DIR": str(cluster.where.folder)}
-    with load(cluster, tmp_path) as talking:
-        command = [sys.executable, "-m", "deploy.rolling", "--cluster"]
-        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        assert [line.partition(":")[0] for line in done.stdout.splitlines()] == list(cluster.nodes)
+def blocks(title: str) -> str:
+    """The commands of one section of docs/rollback.md."""
+    text = (ROOT / "docs" / "rollback.md").read_text()
+    section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    return str(commands)
+
+
+def carried_out(cluster: Cluster, title: str, before: Path) -> None:
+    variables = {"RUN_DIR": str(cluster.where.folder), "BEFORE": str(before), "AFTER": str(ROOT), "NODES": "--cluster"}
+    done = subprocess.run(
+        ["bash", "-euc", blocks(title)], cwd=ROOT, env=environ(cluster) | variables, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def trees(cluster: Cluster) -> set[Path]:
+    """Whose code the nodes run."""
+    return {Path(psutil.Process(node.pid).cwd()) for node in cluster.nodes.values()}
+
+
+def test_code_and_schema_go_back_and_forth_under_load_and_nothing_is_lost(cluster: Cluster, tmp_path: Path) -> None:
+    """The version before is that before the newest step of the schema, so it runs on the schema with the step, too."""
+    newest, before = version_before(tmp_path / "before")
+    pids = {node.pid for node in cluster.nodes.values()}
+    with load(cluster, tmp_path, seconds=22) as talking:
+        carried_out(cluster, "Code back", before)
+        assert trees(cluster) == {before}
+        assert pids.isdisjoint(node.pid for node in cluster.nodes.values())
+        carried_out(cluster, "Schema back", before)
+        assert f"pending  {newest}" in status(cluster)
+        carried_out(cluster, "Schema and code forward again", before)
+        assert trees(cluster) == {ROOT}
+        assert "pending" not in status(cluster)
         told = talking.told()
     nothing_lost(told)
-    assert told["connections"]["drained"] >= 60  # everybody moved at least once
+    assert told["connections"]["drained"] >= 120  # everybody moved at least twice
     assert told["connections"]["unexpected_closes"] == {}
-    assert {name for name, node in cluster.nodes.items() if node.pid != before[name]} == set(cluster.nodes)
+
+
+def status(cluster: Cluster) -> str:
+    words = [sys.executable, "-m", "app", "migrate", "status"]
+    return subprocess.run(words, cwd=ROOT, env=environ(cluster), capture_output=True, text=True, check=False).stdout
+
+
+def test_each_step_of_the_schema_says_why_the_version_before_can_run_on_it() -> None:
+    silent = [
+        path.name
+        for path in (ROOT / "migrations").glob("*.sql")
+        if not path.name.endswith(".rollback.sql")
+        and not re.search(r"^-- Compatible one version back: ", path.read_text().partition("\n\n")[0], re.MULTILINE)
+    ]
+    assert silent == []
 
 
 def test_a_killed_node_and_a_redis_that_forgets_everything_lose_nothing(cluster: Cluster, tmp_path: Path) -> None:
@@ -71,7 +113,7 @@ def test_a_killed_node_and_a_redis_that_forgets_everything_lose_nothing(cluster:
         eventually(lambda: cluster.nodes["node2"].pid not in (None, killed))
         cluster.wait_until_ready()
         eventually(lambda: len(client.keys("device:*:session")), lambda there: there >= 60, within_s=30)
-        client.flushall()
+        carried_out(cluster, "Redis emptied", ROOT)
         # Long before the last of them would have been renewed by its turn, 100 s.
         eventually(lambda: len(client.keys("device:*:session")), lambda there: there >= 60, within_s=30)
         told = talking.told()

@@ -42,7 +42,8 @@ def upstream() -> Iterator[Upstream]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             """Nothing."""
@@ -79,14 +80,15 @@ def site(folder: Path, nodes: tuple[str, ...], plain: str, status: str) -> Site:
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    config = tmp_path / "nginx.conf"
     with ExitStack() as stack:
         nodes = [stack.enter_context(upstream()) for _ in range(3)]
         plain = f"127.0.0.1:{free_port()}"
         addresses = tuple(f"127.0.0.1:{node.port}" for node in nodes)
-        (tmp_path / "nginx.conf").write_text(render(site(tmp_path, addresses, plain, f"127.0.0.1:{free_port()}")))
+        config.write_text(render(site(tmp_path, addresses, plain, f"127.0.0.1:{free_port()}")))
         process = subprocess.Popen(
-            [require("nginx"), "-c", tmp_path / "nginx.conf", "-p", tmp_path, "-e", tmp_path / "error", "-g", "daemon off;"]
-        )  # fmt: skip
+            [require("nginx"), "-c", config, "-p", tmp_path, "-e", tmp_path / "error", "-g", "daemon off;"]
+        )
         try:
             eventually(lambda: accepts(f"http://{plain}/"))
             for node in nodes:
@@ -135,8 +137,8 @@ def test_productions_file_is_one_that_nginx_takes(tmp_path: Path) -> None:
     """`nginx -t` on what the command writes, with eleven workers for 100,000 connections."""
     certificate.ensure(tmp_path / "certificate.pem", datetime.now(UTC))
     out = tmp_path / "nginx.conf"
-    words = ["nginx", "--nodes", "127.0.0.1:3001,127.0.0.1:3002,127.0.0.1:3003", "--domain", "chat.example.com",
-             "--certificate", str(tmp_path / "certificate.pem"), "--key", str(tmp_path / "certificate.key")]  # fmt: skip
+    words = ["nginx", "--nodes", "127.0.0.1:3001,127.0.0.1:3002,127.0.0.1:3003", "--domain", "chat.example.com"]
+    words += ["--certificate", str(tmp_path / "certificate.pem"), "--key", str(tmp_path / "certificate.key")]
     refused = subprocess.run(
         [sys.executable, "-m", "deploy.render", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
