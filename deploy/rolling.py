@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,7 @@ import click
 import psutil
 
 from deploy.cluster import cluster
+from deploy.freeze import FreezeError, default_file, holding
 from deploy.stack.settings import StackError
 from deploy.stack.wait import answers
 
@@ -123,20 +125,38 @@ class Commanded:
 @click.option("--restart", help="Command that restarts one node; {host} and {port} are put in.")
 @click.option("--restart-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A file with that command.")  # fmt: skip
+@click.option("--freeze", "freeze_file", type=click.Path(dir_okay=False, path_type=Path), default=default_file,
+              help="What `deploy.freeze` wrote.")  # fmt: skip
+@click.option("--despite-freeze", is_flag=True, help="For a rollback: that must go on.")
 @click.argument("nodes", nargs=-1)
-def main(local: bool, restart: str | None, restart_file: Path | None, nodes: tuple[str, ...]) -> None:
+def main(
+    local: bool,
+    restart: str | None,
+    restart_file: Path | None,
+    freeze_file: Path,
+    despite_freeze: bool,
+    nodes: tuple[str, ...],
+) -> None:
     """Replace NODES (host:port) one after the other; the next only when the one before is ready.
 
     \\b
     python -m deploy.rolling --cluster
     python -m deploy.rolling --restart 'ssh {host} sudo systemctl restart messenger@{port}' node1:3001 node2:3001
 
-    Exit status: 0 all were replaced, 1 it was stopped at a node, 2 a mistake.
+    Exit status: 0 all were replaced, 1 deploys are frozen or it was stopped at a node, 2 a mistake.
     """
     if restart_file and not restart:
         restart = restart_file.read_text().strip()
     if local == bool(restart) or bool(nodes) == local:
         raise click.UsageError("expected either --cluster, or --restart and nodes")
+    try:
+        freeze = None if despite_freeze else holding(freeze_file, datetime.fromtimestamp(time.time(), UTC))
+    except FreezeError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_STOPPED)
+    if freeze:
+        click.echo(f"{freeze}; a rollback says --despite-freeze", err=True)
+        sys.exit(EXIT_STOPPED)
     found: Sequence[Replaceable]
     try:
         found = _local() if local else [Commanded(name, restart or "") for name in nodes]

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import requests
 
 from deploy.cluster.cluster import Cluster
 from deploy.rolling import RollError, roll
+from deploy.stack.wait import answers
 from monitoring.client.api import Api
 from tests.support.cluster import environ, load, running_cluster
 from tests.support.people import register
@@ -58,7 +60,12 @@ def blocks(title: str) -> str:
 
 
 def carried_out(cluster: Cluster, title: str, before: Path) -> None:
-    variables = {"RUN_DIR": str(cluster.where.folder), "BEFORE": str(before), "AFTER": str(ROOT), "NODES": "--cluster"}
+    variables = {
+        "RUN_DIR": str(cluster.where.folder),
+        "BEFORE": str(before),
+        "AFTER": str(ROOT),
+        "NODES": "--despite-freeze --cluster",
+    }
     done = subprocess.run(
         ["bash", "-euc", blocks(title)], cwd=ROOT, env=environ(cluster) | variables, capture_output=True, text=True,
         timeout=120, check=False,
@@ -130,6 +137,41 @@ def test_nobody_is_replaced_while_another_is_away(cluster: Cluster) -> None:
         cluster.start("node3")
     cluster.wait_until_ready()
     assert [cluster.nodes[name].pid for name in ("node1", "node2")] == pids
+
+
+def test_a_frozen_deployment_is_told_to_the_team_and_refuses_a_deploy(cluster: Cluster) -> None:
+    ports = cluster.where.ports
+    alertmanager = ["--alertmanager", f"http://127.0.0.1:{ports.alertmanager_port}"]
+    until = datetime.now(UTC) + timedelta(hours=2)
+
+    def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"deploy.{module}", *words], cwd=ROOT, text=True, capture_output=True, check=False,
+            env=os.environ | {"RUN_DIR": str(cluster.where.folder)}, timeout=60,
+        )  # fmt: skip
+
+    def told() -> list[str]:
+        login = ("oncall", (cluster.where.secrets / "oncall-password").read_text())
+        events = requests.get(f"http://127.0.0.1:{ports.oncall_port}/api/events", auth=login, timeout=5).json()
+        return [event["status"] for event in events if event["labels"]["alertname"] == "DeployFreeze"]
+
+    eventually(lambda: answers(f"http://127.0.0.1:{ports.alertmanager_port}/-/ready"))
+    eventually(lambda: answers(f"http://127.0.0.1:{ports.oncall_port}/health"))
+    assert run("freeze", "check").returncode == 0
+    past = ["start", *alertmanager, "--by", "ann", "--reason", "the fair", "--until", "2020-01-01T00:00"]
+    assert run("freeze", *past).returncode == 2
+    begun = run("freeze", *past[:-1], f"{until:%Y-%m-%dT%H:%M}")
+    assert begun.returncode == 0, begun.stderr
+    words = f"deploys are frozen until {until:%Y-%m-%d %H:%M} UTC by ann: the fair"
+    pids = [node.pid for node in cluster.nodes.values()]
+    for refused in (run("freeze", "check"), run("rolling", "--cluster")):
+        assert refused.returncode == 1
+        assert words in refused.stderr
+    assert [node.pid for node in cluster.nodes.values()] == pids
+    eventually(told, lambda statuses: statuses == ["firing"])
+    assert run("freeze", "end", *alertmanager).returncode == 0
+    eventually(told, lambda statuses: "resolved" in statuses)
+    assert run("freeze", "check").returncode == 0
 
 
 def test_no_query_is_in_any_log(cluster: Cluster) -> None:

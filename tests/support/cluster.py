@@ -18,8 +18,8 @@ from deploy.stack.settings import ClusterPorts
 from tests.support.repository import ROOT
 from tests.support.servers import eventually, free_port
 
-SERVING = ("redis", "nginx", "node1", "node2", "node3")
-"""What people need; the rest watches."""
+SERVING = ("redis", "nginx", "node1", "node2", "node3", "oncall", "alertmanager")
+"""What people need, and who tells the team; the rest watches."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def running_cluster(only: tuple[str, ...] = SERVING) -> Iterator[cluster.Cluster
     with tempfile.TemporaryDirectory(prefix="messenger-cluster-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as a user of its own when this runs as root
         ports = {field.name.upper(): str(free_port()) for field in fields(ClusterPorts)}
-        where = cluster.settings(ports | {"RUN_DIR": f"{name}/run"})
+        where = cluster.settings(ports | {"RUN_DIR": f"{name}/run", "ALERTMANAGER_WAIT": "1s"})
         with cluster.running(where, only) as made:
             yield made
 
