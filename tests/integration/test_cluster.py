@@ -82,7 +82,7 @@ def test_code_and_schema_go_back_and_forth_under_load_and_nothing_is_lost(cluste
     """The version before is that before the newest step of the schema, so it runs on the schema with the step, too."""
     newest, before = version_before(tmp_path / "before")
     pids = {node.pid for node in cluster.nodes.values()}
-    with load(cluster, tmp_path, seconds=22) as talking:
+    with load(cluster, tmp_path, seconds=20) as talking:
         carried_out(cluster, "Code back", before)
         assert trees(cluster) == {before}
         assert pids.isdisjoint(node.pid for node in cluster.nodes.values())
@@ -114,7 +114,7 @@ def test_each_step_of_the_schema_says_why_the_version_before_can_run_on_it() -> 
 
 def test_a_killed_node_and_a_redis_that_forgets_everything_lose_nothing(cluster: Cluster, tmp_path: Path) -> None:
     client = redis.Redis(port=cluster.where.ports.redis_port)
-    with load(cluster, tmp_path) as talking:
+    with load(cluster, tmp_path, seconds=10) as talking:
         killed = cluster.nodes["node2"].pid
         cluster.kill("node2")
         eventually(lambda: cluster.nodes["node2"].pid not in (None, killed))
@@ -137,6 +137,27 @@ def test_nobody_is_replaced_while_another_is_away(cluster: Cluster) -> None:
         cluster.start("node3")
     cluster.wait_until_ready()
     assert [cluster.nodes[name].pid for name in ("node1", "node2")] == pids
+
+
+def test_nodes_elsewhere_are_replaced_by_a_command_and_the_first_that_fails_ends_it(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    addresses = [f"127.0.0.1:{node.port}" for node in cluster.nodes.values()]
+    command = tmp_path / "restart"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "deploy.rolling", "--restart-file", str(command), *addresses]
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    command.write_text(f"touch {tmp_path}/{{host}}-{{port}}\n")
+    assert run().returncode == 0
+    asked = sorted(path.name for path in tmp_path.glob("127*"))
+    assert asked == sorted(address.replace(":", "-") for address in addresses)
+    command.write_text(f"mv {tmp_path}/{{host}}-{{port}} {tmp_path}/nowhere/\n")
+    failed = run()
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"{addresses[0]}: mv ")
+    assert addresses[1] not in failed.stderr
 
 
 def test_a_frozen_deployment_is_told_to_the_team_and_refuses_a_deploy(cluster: Cluster) -> None:
