@@ -13,7 +13,7 @@ def rows(url: str, query: str, parameters: Sequence[object] = ()) -> list[tuple[
     conn = psycopg2.connect(url)
     try:
         with conn.cursor() as cursor:
-            cursor.execute(query, parameters)
+            cursor.execute(query, parameters or None)  # with none a % is a %
             return cursor.fetchall()
     finally:
         conn.close()
