@@ -1,7 +1,7 @@
 # Two commands: `make run` (the whole stack on this machine) and `make test` (every test).
 # `make` alone lists all targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules load-100k detection drills healthy kills scorecard shots-web token clean requirements
+.PHONY: help setup run cluster test check lint types contracts deadcode generate proofs-full unit e2e seed-100k bench bench-rules bench-rolling load-100k detection drills healthy kills scorecard shots-web token clean requirements
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,9 @@ $(CLIENT_BUILT): deploy/setup-page $(shell find $(CLIENT) \( -name node_modules 
 
 run: setup ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m deploy.stack
+
+cluster: setup ## a whole deployment on this machine: three nodes behind nginx with TLS, and what watches them
+	@exec $(BIN)/python -m deploy.cluster
 
 token: ## print a fresh single-use WebSocket token of a demo person (DEMO_USER=alice)
 	@$(BIN)/python -m deploy.token $(or $(DEMO_USER),alice)
@@ -90,6 +93,9 @@ bench: setup ## measure the messenger beside its references, 5 to 10 minutes; BE
 bench-rules: setup ## what SLOs cost us and Prometheus, beside sloth's and pyrra's rules, 8 minutes; RULES="--only ours --slos 1000"
 	$(BIN)/python -m deploy.bench.slos
 	$(BIN)/python -m deploy.bench.rules $(RULES)
+
+bench-rolling: setup ## replace all nodes of a cluster under load by way of nginx, 2 minutes; ROLLING="--connections 3000"
+	$(BIN)/python -m deploy.bench.rolling $(ROLLING)
 
 load-100k: setup ## 100,000 connections over six nodes with traffic, 10 to 20 minutes; says first what it needs
 	$(BIN)/python -m deploy.bench.load100k

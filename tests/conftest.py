@@ -19,7 +19,7 @@ from tests.support.sql import execute
 os.environ.setdefault("GOGC", "400")  # promtool lives for a second: let it collect its garbage less often
 
 LONGEST_FIRST = (
-    "test_openapi.py", "test_own_devices.py", "test_talking.py",
+    "test_cluster.py", "test_openapi.py", "test_own_devices.py", "test_talking.py",
     "test_limits.py", "test_load.py", "test_devices.py", "test_nodes.py", "test_proofs.py", "test_workers.py",
     "test_bench.py", "test_bus.py", "test_node.py", "test_history.py", "test_rule_kinds.py", "test_clients.py",
     "test_database.py", "test_redis.py", "test_preview.py", "test_read_sync.py", "test_oracle.py",

@@ -26,7 +26,7 @@ from app.realtime.hub import Hub, Session
 
 FLUSH_S = 2.0
 REFRESH_TURNS = 50
-"""Every connected device has its key renewed once in so many turns, a part of them each turn."""
+"""Every device here has its key renewed once in so many turns, a part each turn; all at once when Redis forgot one."""
 TTL_S = 250
 """More than two renewals."""
 TIMEOUT_S = 1.0
@@ -85,7 +85,9 @@ class Whereabouts:
             return
         self._turn += 1
         part = self._turn % REFRESH_TURNS
-        come |= {s.device: self._value(s) for s in self._hub.sessions() if s.device % REFRESH_TURNS == part}
+        sessions = list(self._hub.sessions())
+        everybody = self._forgotten(sessions)
+        come |= {s.device: self._value(s) for s in sessions if everybody or s.device % REFRESH_TURNS == part}
         self._write(come, gone)
 
     def connected(self, devices: Sequence[DeviceId]) -> dict[DeviceId, float]:
@@ -106,6 +108,17 @@ class Whereabouts:
         except (redis.RedisError, OSError):
             return here
         return here | {device: now for device, value in zip(elsewhere, values, strict=True) if value is not None}
+
+    def _forgotten(self, sessions: Sequence[Session]) -> bool:
+        """Whether Redis lost what it was told (FLUSHALL, a new Redis): who has long been here has no key there."""
+        long_since = time.time() - 2 * FLUSH_S
+        known = next((session for session in sessions if session.since < long_since), None)
+        if known is None or self._client is None:
+            return False
+        try:
+            return not self._client.exists(_key(known.device))
+        except (redis.RedisError, OSError):
+            return False  # `_write` says so
 
     def _write(self, come: Mapping[DeviceId, bytes], gone: Mapping[DeviceId, bytes]) -> None:
         if self._client is None or not (come or gone):

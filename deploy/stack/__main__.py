@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from honcho.manager import Manager
 
-from deploy.stack import database, prepare, processes, settings, surroundings
+from deploy.stack import prepare, processes, settings
+from deploy.stack.ground import ground
 from deploy.stack.wait import answers
 from monitoring.preview.server import is_built
 
@@ -41,41 +39,8 @@ def main() -> int:
 
 
 def _run(where: settings.Settings) -> int:
-    prepare.folders(where)
-    secrets = prepare.make_secrets(where)
-    demo = prepare.write_demo_accounts(where, secrets["demo-password"])
-    prepare.write_monitoring_yaml(where)
-    prepare.write_oncall_yaml(where)
-    prepare.write_probes_yaml(where)
-    surroundings.write_nginx(where)
-    for line in surroundings.missing(where):
-        print(line, file=sys.stderr)
-    server: Any = None if where.database_url else database.start(where.folder / "postgres")
-    try:
-        database_url = where.database_url or server.get_uri()
-        _migrate(database_url, secrets)
-        prepare.write_ledger_url(where, database_url)
-        _generate(where)
-        return _supervise(where, processes.every(where, secrets, database_url, demo))
-    finally:
-        if server is not None:
-            server.stop()
-
-
-def _migrate(database_url: str, secrets: Mapping[str, str]) -> None:
-    env = os.environ | {"DATABASE_URL": database_url, "JWT_SECRET": secrets["jwt-secret"]}
-    _command([sys.executable, "-m", "app", "migrate", "up"], env)
-
-
-def _generate(where: settings.Settings) -> None:
-    command = ["generate", "--config", str(where.monitoring_yaml), "--env", prepare.ENVIRONMENT]
-    _command([sys.executable, "-m", "monitoring", *command], dict(os.environ))
-
-
-def _command(command: list[str], env: dict[str, str]) -> None:
-    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=settings.PROJECT, check=False)
-    if done.returncode:
-        raise settings.StackError(f"{' '.join(command[1:])} failed:\n{done.stdout}{done.stderr}")
+    with ground(where) as wanted:
+        return _supervise(where, wanted)
 
 
 def _supervise(where: settings.Settings, wanted: list[processes.Process]) -> int:

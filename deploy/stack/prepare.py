@@ -42,7 +42,7 @@ def write_demo_accounts(settings: Settings, password: str) -> Path:
     """A file that tells demo traffic and `make token` who the demo people are and where."""
     path = settings.secrets / "demo.json"
     path.write_text(
-        json.dumps({"url": settings.app_url, "proxy": settings.proxy_url, "people": DEMO_PEOPLE, "password": password})
+        json.dumps({"url": settings.url, "proxy": settings.proxy_url, "people": DEMO_PEOPLE, "password": password})
     )
     path.chmod(0o600)
     return path
@@ -63,7 +63,7 @@ def write_monitoring_yaml(settings: Settings) -> None:
 def write_oncall_yaml(settings: Settings) -> None:
     """Who is called in this stack: the demo people, in the messenger, and ONCALL_HOOK when there is one."""
     ports = settings.ports
-    ways: dict[str, Any] = {"messenger": {"messenger": {"url": settings.app_url, "state": "oncall-bot"}}}
+    ways: dict[str, Any] = {"messenger": {"messenger": {"url": settings.url, "state": "oncall-bot"}}}
     if settings.oncall_hook:
         ways["hook"] = {"hook": {"url": settings.oncall_hook}}
     told = {
@@ -87,9 +87,9 @@ def write_oncall_yaml(settings: Settings) -> None:
 def write_probes_yaml(settings: Settings) -> None:
     """What is probed in this stack: everything but the broadcast, which all would see."""
     often = {"every": f"{settings.probe_interval_s}s"}
-    told = {
+    told: dict[str, Any] = {
         "name": "here",
-        "messenger": settings.app_url,
+        "messenger": settings.url,
         "people": "secrets/probe.json",
         "token_file": "secrets/probe-token",
         "metrics": {"port": settings.ports.probe_metrics_port},
@@ -114,6 +114,8 @@ def write_probes_yaml(settings: Settings) -> None:
             "alerts": {"every": "4m", "timeout": "2m"},
         },
     }
+    if len(settings.ports.nodes) > 1:  # canaries over every pair of them
+        told["nodes"] = {f"node{n}": f"http://127.0.0.1:{node.port}" for n, node in enumerate(settings.ports.nodes, 1)}
     settings.probes_yaml.write_text(yaml.safe_dump(told, sort_keys=False))
 
 
@@ -140,7 +142,7 @@ def monitoring_config(settings: Settings) -> dict[str, Any]:
                 "evaluation_interval": settings.scrape_interval,
                 "window_divisor": settings.window_divisor,
                 "jobs": {
-                    "secure-messenger": [here(ports.metrics_port)],
+                    "secure-messenger": [here(node.metrics_port) for node in ports.nodes],
                     "messenger-probe": [here(ports.probe_metrics_port)],
                     "oncall": [here(ports.oncall_port)],
                     "prometheus": [here(ports.prometheus_port)],

@@ -39,7 +39,7 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
     """All processes of the stack. Raises StackError when a program is missing."""
     ports, python = settings.ports, sys.executable
     redis_url = settings.redis_url or (f"redis://{LOOPBACK}:{ports.redis_port}/0" if find("redis-server") else "")
-    node = {
+    node_env = {
         "APP_ENV": "development",
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
@@ -47,13 +47,13 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
         "ADMIN_TOKEN": secrets["admin-token"],
         "PROBE_TOKEN": secrets["probe-token"],
         "HOST": LOOPBACK,
-        "PORT": str(ports.port),
-        "METRICS_PORT": str(ports.metrics_port),
         "MEDIA_DIR": str(settings.folder / "media"),
-        "NODE_ID": "node1",
         # Prober, demo people and whoever tries it come from one address here.
         "AUTH_ATTEMPTS_PER_MINUTE": "300",
     }
+    if ports.tls:
+        node_env |= {"TRUSTED_PROXIES": f"{LOOPBACK}/32",
+                     "CORS_ORIGIN": f"{settings.url},https://{LOOPBACK}:{ports.tls}"}  # fmt: skip
     ready = f"{settings.app_url}/health/ready"
     probe = [python, "-m", "monitoring", "probe", str(settings.probes_yaml)]
     oncall = [python, "-m", "monitoring", "oncall", "--port", str(ports.oncall_port),
@@ -64,15 +64,16 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
               "--deployments", str(settings.folder / "deployments.jsonl")]  # fmt: skip
     preview = [python, "-m", "monitoring", "preview", "--port", str(ports.preview_port),
                "--config", str(settings.monitoring_yaml), "--env", ENVIRONMENT]  # fmt: skip
+    trust = trusting(settings)
     traffic = [python, "-m", "deploy.stack.traffic", str(demo), str(settings.traffic_per_s)]
     processes = [
-        Process("oncall", oncall),
+        Process("oncall", oncall, trust),
         Process("alertmanager", _alertmanager(settings)),
         # Before Prometheus, or its first notifications (the Watchdog's among them) come a minute late.
         Process("prometheus", _prometheus(settings), after=f"http://{LOOPBACK}:{ports.alertmanager_port}/-/ready"),
-        Process("node", [python, "-m", "app", "serve"], node),
-        Process("probe", probe, after=ready),
-        Process("traffic", traffic, after=ready),
+        *(Process(name, [python, "-m", "app", "serve"], node_env | own) for name, own in nodes(settings).items()),
+        Process("probe", probe, trust, after=ready),
+        Process("traffic", traffic, trust, after=ready),
     ]
     if server.is_built():
         processes.append(Process("preview", preview, after=f"http://{LOOPBACK}:{ports.prometheus_port}/-/ready"))
@@ -83,6 +84,25 @@ def every(settings: Settings, secrets: dict[str, str], database_url: str, demo: 
     if redis_url and not settings.redis_url:
         processes.insert(0, Process("redis", _redis(settings)))
     return processes
+
+
+def nodes(settings: Settings) -> dict[str, dict[str, str]]:
+    """What is each node's own, by name: `node` where there is one, else node1, node2 …"""
+    several = len(settings.ports.nodes) > 1
+    return {
+        f"node{n}" if several else "node": {
+            "NODE_ID": f"node{n}", "PORT": str(node.port), "METRICS_PORT": str(node.metrics_port),
+        }
+        for n, node in enumerate(settings.ports.nodes, 1)
+    }  # fmt: skip
+
+
+def trusting(settings: Settings) -> dict[str, str]:
+    """The environment in which requests, websocket-client and ssl believe nginx's certificate, which nobody signed."""
+    if not settings.ports.tls:
+        return {}
+    told_by = ("REQUESTS_CA_BUNDLE", "WEBSOCKET_CLIENT_CA_BUNDLE", "SSL_CERT_FILE")
+    return dict.fromkeys(told_by, str(settings.certificate))
 
 
 def _redis(settings: Settings) -> list[str]:

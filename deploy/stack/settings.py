@@ -17,6 +17,14 @@ class StackError(Exception):
 
 
 @dataclass(frozen=True)
+class NodePorts:
+    """Of one node."""
+
+    port: int
+    metrics_port: int
+
+
+@dataclass(frozen=True)
 class Ports:
     """Every port of the stack, all on loopback. The environment variable is the name in capitals."""
 
@@ -35,6 +43,43 @@ class Ports:
     nginx_exporter_port: int = 9192
     redis_exporter_port: int = 9193
     postgres_exporter_port: int = 9194
+
+    @property
+    def nodes(self) -> tuple[NodePorts, ...]:
+        """Of each node, the first first."""
+        return (NodePorts(self.port, self.metrics_port),)
+
+    @property
+    def tls(self) -> int | None:
+        """Where nginx listens with TLS; None: only without."""
+        return None
+
+
+@dataclass(frozen=True)
+class ClusterPorts(Ports):
+    """Every port of `make cluster`: three nodes behind nginx with TLS."""
+
+    port: int = 3011
+    metrics_port: int = 9101
+    node2_port: int = 3012
+    node2_metrics_port: int = 9102
+    node3_port: int = 3013
+    node3_metrics_port: int = 9103
+    tls_port: int = 3443
+
+    @property
+    def nodes(self) -> tuple[NodePorts, ...]:
+        """Of each node, the first first."""
+        return (
+            NodePorts(self.port, self.metrics_port),
+            NodePorts(self.node2_port, self.node2_metrics_port),
+            NodePorts(self.node3_port, self.node3_metrics_port),
+        )
+
+    @property
+    def tls(self) -> int | None:
+        """Where nginx listens with TLS."""
+        return self.tls_port
 
 
 @dataclass(frozen=True)
@@ -78,13 +123,25 @@ class Settings:
         return self.folder / "probes.yaml"
 
     @property
+    def certificate(self) -> Path:
+        """What nginx shows where it has TLS; its key lies beside it."""
+        return self.folder / "secrets" / "certificate.pem"
+
+    @property
+    def url(self) -> str:
+        """The messenger as people reach it: nginx with TLS where there are several nodes, else the node."""
+        return f"https://localhost:{self.ports.tls}" if self.ports.tls else self.app_url
+
+    @property
     def proxy_url(self) -> str:
         """The messenger by way of nginx; the messenger itself where there is none."""
+        if self.ports.tls:
+            return self.url
         return f"http://127.0.0.1:{self.ports.proxy_port}" if find("nginx") else self.app_url
 
     @property
     def app_url(self) -> str:
-        """The messenger."""
+        """The first node itself."""
         return f"http://127.0.0.1:{self.ports.port}"
 
     @property
@@ -93,8 +150,11 @@ class Settings:
         return f"http://127.0.0.1:{self.ports.preview_port}"
 
 
-def load(environ: Mapping[str, str]) -> Settings:
-    """The settings in `environ`. Raises StackError naming every variable that does not fit."""
+def load(environ: Mapping[str, str], kind: type[Ports] = Ports, folder: str = ".run") -> Settings:
+    """The settings in `environ`; data lie in `folder` of the project unless RUN_DIR says otherwise.
+
+    Raises StackError naming every variable that does not fit.
+    """
     problems: list[str] = []
 
     def number(key: str, default: float) -> float:
@@ -108,7 +168,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             problems.append(f"{key}: is {text}, expected more than 0")
         return value
 
-    ports = Ports(**{f.name: int(number(f.name.upper(), float(f.default))) for f in fields(Ports)})  # type: ignore[arg-type]
+    ports = kind(**{f.name: int(number(f.name.upper(), float(f.default))) for f in fields(kind)})  # type: ignore[arg-type]
     problems += [
         f"{field.name.upper()}: is {getattr(ports, field.name)}, expected 1 to 65535"
         for field in fields(ports)
@@ -116,7 +176,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     ]
     settings = Settings(
         ports=ports,
-        folder=Path(environ.get("RUN_DIR", PROJECT / ".run")).resolve(),
+        folder=Path(environ.get("RUN_DIR", PROJECT / folder)).resolve(),
         database_url=environ.get("DATABASE_URL") or None,
         redis_url=environ.get("REDIS_URL") or None,
         scrape_interval=environ.get("SCRAPE_INTERVAL", "5s"),
@@ -138,7 +198,7 @@ def require_free(ports: Ports, *, redis: bool) -> None:
         port = getattr(ports, field.name)
         if (field.name != "redis_port" or redis) and not is_free(port):
             key = field.name.upper()
-            taken.append(f"port {port} is taken ({key}); stop who listens there, or start with {key}=… make run")
+            taken.append(f"port {port} is taken ({key}); stop who listens there, or start with {key}=…")
     if taken:
         raise StackError("\n".join(taken))
 

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from deploy.balancer import Balancer, render
+from deploy.nginx import Site, render
 from deploy.stack.settings import Settings, find
 
 LOOPBACK = "127.0.0.1"
+CONNECTIONS, DESCRIPTORS = 8_000, 10_000
+"""What nginx of a stack is made for: two workers."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,17 @@ def commands(settings: Settings, database_url: str, redis_url: str) -> dict[str,
     started: dict[str, tuple[list[str], Mapping[str, str]]] = {}
     if nginx := find("nginx"):
         started["nginx"] = (
-            [nginx, "-c", str(settings.folder / "nginx" / "nginx.conf"), "-p", str(settings.folder)],
+            [
+                nginx,
+                "-c",
+                str(settings.folder / "nginx" / "nginx.conf"),
+                "-p",
+                str(settings.folder),
+                "-g",
+                "daemon off;",
+                "-e",
+                str(settings.logs / "nginx.log"),
+            ],
             {},
         )
     for one in there(settings):
@@ -106,17 +118,33 @@ def data_source(database_url: str) -> str:
 
 
 def write_nginx(settings: Settings) -> None:
-    """nginx.conf: a proxy of HTTP and WebSocket before the node, and its own figures; everything on loopback."""
-    folder, ports = settings.folder / "nginx", settings.ports
+    """nginx.conf from the template that production has, too; everything on loopback."""
+    ports = settings.ports
+    folder = settings.folder / "nginx"
     folder.mkdir(parents=True, exist_ok=True)
-    made = Balancer(
-        nodes=(f"{LOOPBACK}:{ports.port}",),
-        folder=folder,
-        logs=settings.logs,
-        http=f"{LOOPBACK}:{ports.proxy_port}",
-        status=f"{LOOPBACK}:{ports.nginx_status_port}",
-        descriptors=4_096,
-        # Workers of a root's nginx are another user, who may not enter this folder.
-        user="root" if os.geteuid() == 0 else None,
+    plain = f"{LOOPBACK}:{ports.proxy_port}"
+    tls = f"{LOOPBACK}:{ports.tls}" if ports.tls else None
+    key = settings.certificate.with_suffix(".key")
+    (folder / "nginx.conf").write_text(
+        render(
+            Site(
+                nodes=tuple(f"{LOOPBACK}:{node.port}" for node in ports.nodes),
+                domain="localhost",
+                certificate=str(settings.certificate),
+                key=str(key),
+                listen=(tls,) if tls else (),
+                plain=(plain,),
+                status=f"{LOOPBACK}:{ports.nginx_status_port}",
+                # Workers of a root's nginx are another user, who may not enter this folder.
+                user="root" if os.geteuid() == 0 else None,
+                pid=str(folder / "nginx.pid"),
+                temporary=str(folder),
+                cache=str(folder / "cache"),
+                access_log=str(settings.logs / "nginx-access.log"),
+                error_log=str(settings.logs / "nginx.log"),
+                connections=CONNECTIONS,
+                descriptors=DESCRIPTORS,
+                remembered_s=0,
+            )
+        )
     )
-    (folder / "nginx.conf").write_text(render(made))
