@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +41,21 @@ def ringing(someone: Human) -> Locator:
     )
 
 
+@contextmanager
+def says(someone: Human, words: str) -> Iterator[None]:
+    """In the block their page shows these words, for however short a time."""
+    script = """words => {
+        window.shown = false;
+        const look = () => { window.shown ||= document.body.innerText.includes(words); };
+        window.looker = new MutationObserver(look);
+        window.looker.observe(document.body, { subtree: true, childList: true, characterData: true });
+    }"""
+    someone.page.evaluate(script, words)
+    yield
+    eventually(lambda: someone.page.evaluate("window.shown"), within_s=60)
+    someone.page.evaluate("window.looker.disconnect()")
+
+
 def is_over(*everybody: Human) -> None:
     for someone in everybody:
         ringing(someone).wait_for(state="detached")
@@ -50,8 +66,8 @@ def test_every_device_rings_and_the_one_that_answers_talks(people: People) -> No
     ann.page.get_by_role("button", name="Video call").click()
     for one in (bob, tablet):
         ringing(one).get_by_text("wants to talk by video").wait_for()
-    bob.page.get_by_role("button", name="Answer").click()
-    tablet.page.get_by_text("Answered on another device.").wait_for()
+    with says(tablet, "Answered on another device."):
+        bob.page.get_by_role("button", name="Answer").click()
     for one in (ann, bob):
         one.page.get_by_role("status").get_by_text("Connected", exact=True).wait_for()
         shown = one.page.locator("video.theirs")
@@ -69,8 +85,8 @@ def test_who_declines_stops_it_everywhere(people: People) -> None:
     ringing(bob).get_by_text("is calling").wait_for()
     bob.page.keyboard.press("Enter")  # whoever is typing does not answer by it
     assert ringing(bob).get_by_text("is calling").is_visible()
-    tablet.page.get_by_role("button", name="Decline").click()
-    ann.page.get_by_text("Declined.").wait_for()
+    with says(ann, "Declined."):
+        tablet.page.get_by_role("button", name="Decline").click()
     is_over(ann, bob, tablet)
 
 
