@@ -27,6 +27,7 @@ from app.store import backups
 
 Connection = psycopg2.extensions.connection
 MAINTENANCE = "postgres"
+ALONE_WITHIN_S, LOOK_S = 5.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,12 @@ def _require_free(server: Connection, name: str, empty: bool, replace: str | Non
 
 
 def _require_alone(server: Connection, name: str) -> None:
-    if others := backups.others(server, name):
-        raise BackupError(
-            f"{others} connections to {name!r} are open; stop the nodes, and whatever else uses it, first"
-        )
+    """Of nodes that were just killed the server learns after a moment."""
+    deadline = time.monotonic() + ALONE_WITHIN_S
+    while others := backups.others(server, name):
+        if time.monotonic() > deadline:
+            raise BackupError(f"{others} connections to {name!r} are open; stop the nodes, and whatever else uses it")
+        time.sleep(LOOK_S)
 
 
 def _take_the_name(server: Connection, name: str, new: str, old: str | None) -> None:

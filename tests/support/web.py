@@ -134,8 +134,8 @@ class Human:
         self.message(text).locator(enough).wait_for()
 
     def texts(self) -> list[str]:
-        """The words of everything shown of the open conversation, in order."""
-        return self.page.locator("li.message .words").all_inner_texts()
+        """The words of everything shown of the open conversation, in order, once it is drawn."""
+        return eventually(self.page.locator("li.message .words").all_inner_texts)
 
     def devices(self) -> None:
         """Open the page of devices."""

@@ -9,7 +9,7 @@ import pytest
 from tests.support.people import register
 from tests.support.repository import ROOT
 from tests.support.secure import Talker
-from tests.support.servers import Node
+from tests.support.servers import Node, eventually
 from tests.support.web import DESK, PHONE, Human, human
 from tests.web.test_on_call import incident
 
@@ -123,7 +123,7 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, nodes: tuple[Node,
         keyboard.type("second line")
         keyboard.press("Enter")
         ann.page.locator("li.message .words", has_text="no mouse needed").wait_for()
-        assert ann.texts() == ["no mouse needed\nsecond line"]
+        eventually(ann.texts, lambda texts: texts == ["no mouse needed\nsecond line"])
         focus("Messages")  # the log can be scrolled by keys
         focus("Devices")
         keyboard.press("Enter")
