@@ -84,8 +84,8 @@ class Prober:
 
     def stop(self) -> None:
         """Disconnect everybody, and put the journal on the disk."""
-        self._runner.scheduler.shutdown(wait=False)
         self._over.set()
+        self._runner.scheduler.shutdown(wait=False)
         for canary in self._canaries.values():
             canary.stop()
         if self._journal:
@@ -156,7 +156,7 @@ class Prober:
         oncall = self._settings.file.oncall
         assert oncall  # noqa: S101  `settings.load` asks for it
         auth = (oncall.name, self._settings.path(oncall.password_file).read_text().strip())
-        return Drill(oncall.url, auth, self.metrics.drill.set)
+        return Drill(oncall.url, auth, self.metrics.drill.set, self._over)
 
     def _canary(self, route: tuple[str, str]) -> CanaryProbe:
         accounts: ProbeAccounts = self._accounts.on(*route) if self._settings.file.nodes else self._accounts

@@ -6,6 +6,7 @@ The figure is scraped, a rule finds it (`OnCallDrill`), Alertmanager sends it, o
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,9 +24,12 @@ NOT_YET = 404
 class Drill:
     """One drill at a time: there is one figure."""
 
-    def __init__(self, oncall: str, auth: tuple[str, str], show: Callable[[float], None]) -> None:
-        """`show` sets the figure: the number of the drill that is on, or 0."""
-        self._oncall, self._auth, self._show = oncall.rstrip("/"), auth, show
+    def __init__(
+        self, oncall: str, auth: tuple[str, str], show: Callable[[float], None], over: threading.Event
+    ) -> None:
+        """`show` sets the figure: the number of the drill that is on, or 0. `over`: the prober ends, and waits for
+        nothing more."""
+        self._oncall, self._auth, self._show, self._over = oncall.rstrip("/"), auth, show, over
 
     def run(self, deadline: Deadline) -> float:
         """Seconds from the fault until it was told."""
@@ -53,7 +57,8 @@ class Drill:
                 left_s = deadline.left_s()
             except TimeoutError:
                 raise problem or TimeoutError from None
-            time.sleep(min(LOOK_EVERY_S, left_s))
+            if self._over.wait(min(LOOK_EVERY_S, left_s)):
+                raise Refused("the prober ends")
 
     def _ask(self, number: int) -> dict[str, Any]:
         answer = ask("GET", f"{self._oncall}/api/drills/{number}", ANSWER_WITHIN_S, auth=self._auth)
