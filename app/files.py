@@ -1,4 +1,4 @@
-"""Files that hold secrets: new, and readable by their owner only."""
+"""Files that hold secrets, new and readable by their owner only; and folders that outlive a power cut."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ def create_private(path: Path) -> TextIO:
         raise ConfigError([f"{path}: exists already and is not overwritten; move it away first"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: cannot be written: {error.strerror}"]) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk: what was renamed there stays so. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -46,7 +46,8 @@ def name_at(taken_at: float) -> str:
 
 def manifests(folder: Path) -> list[Manifest]:
     """What is written beside finished archives of ours that are there, the oldest first. Raises BackupError."""
-    found = [manifest_of(path) for path in folder.glob("messenger-*.dump") if _beside(path).exists()]
+    ours = [path for path in folder.iterdir() if NAME.fullmatch(path.name) and _beside(path).exists()]
+    found = map(manifest_of, ours)
     return sorted(found, key=lambda one: one.taken_at)
 
 

@@ -119,11 +119,13 @@ def _require_alone(server: Connection, name: str) -> None:
 def _take_the_name(server: Connection, name: str, new: str, old: str | None) -> None:
     """Both renamings or none."""
     server.set_isolation_level(psycopg2.extensions.ISOLATION_LEVEL_DEFAULT)
-    with server, server.cursor() as cursor:
-        if old:
-            cursor.execute(_named("ALTER DATABASE {} RENAME TO {}", name, old))
-        cursor.execute(_named("ALTER DATABASE {} RENAME TO {}", new, name))
-    server.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+    try:
+        with server, server.cursor() as cursor:
+            if old:
+                cursor.execute(_named("ALTER DATABASE {} RENAME TO {}", name, old))
+            cursor.execute(_named("ALTER DATABASE {} RENAME TO {}", new, name))
+    finally:  # the new database is dropped when this failed, which no transaction allows
+        server.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
 
 
 def _exists(server: Connection, name: str) -> bool:

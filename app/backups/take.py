@@ -16,6 +16,7 @@ from app.backups import archive, programs
 from app.backups.archive import Manifest
 from app.config import Config
 from app.errors import BackupError, ConfigError
+from app.files import sync_folder
 from app.store import backups
 
 LOCK = ".lock"
@@ -58,7 +59,7 @@ def _take(config: Config, folder: Path, now: float) -> tuple[Manifest, list[Mani
     finally:
         part.unlink(missing_ok=True)
     archive.write_manifest(folder, manifest)
-    _sync(folder)
+    sync_folder(folder)
     with closing(_connect(config)) as conn, conn:
         backups.note(conn, now, manifest.file, manifest.size_bytes)
     old = archive.surplus(archive.manifests(folder), config.backup_keep)
@@ -99,11 +100,3 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise BackupError(f"{folder}: another backup is being taken") from None
         yield
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -121,7 +121,7 @@ def _redis(config: Config) -> tuple[str | None, str | None]:
         return None, f"{type(error).__name__} at {urlsplit(config.redis_url).hostname}"  # its text may hold the address
 
 
-_KERNEL = ("net/core/somaxconn", "net/netfilter/nf_conntrack_max", "fs/file-max")
+_KERNEL = ("net/core/somaxconn", "net/netfilter/nf_conntrack_max")
 
 
 def _kernel() -> dict[str, int]:

@@ -15,7 +15,7 @@ POSTGRES_VERSION, REDIS_VERSION = 14, 7
 SPARE_DESCRIPTORS = 1_000
 """Beside connections: the database, Redis, files, media that are uploaded, scrapes."""
 CONNECTION_BYTES = 40 * 1024
-"""A connection with its kernel buffers, generously: docs/performance.md measures less."""
+"""A guess on the safe side: its objects are some 2 KiB (docs/performance.md), the rest is for buffers."""
 SOMAXCONN = 1_024
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.5, 5.0
 DAY_S = 86_400

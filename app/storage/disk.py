@@ -17,6 +17,7 @@ from typing import TypeVar
 from gevent import get_hub
 
 from app.errors import Unavailable
+from app.files import sync_folder
 from app.storage import READ_BYTES
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class DiskStorage:
         if fits:
             target.parent.mkdir(parents=True, exist_ok=True)
             whole.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         shutil.rmtree(folder)
         return fits
 
@@ -109,14 +110,6 @@ def _write(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _size(path: Path) -> int | None:

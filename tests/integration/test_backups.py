@@ -15,6 +15,7 @@ import pytest
 
 from app import config, migrations
 from app.backups import archive, programs
+from app.backups.restore import restore
 from app.backups.take import take
 from app.config import Config
 from app.errors import BackupError
@@ -151,8 +152,21 @@ def test_nothing_happens_unless_all_is_well(house: House) -> None:
     assert rows(house.url, "SELECT epoch_name()") == before
 
 
+def test_a_restore_that_cannot_take_the_name_leaves_what_was_there(house: House) -> None:
+    take(house.config)
+    maintenance = str(psycopg2.extensions.make_dsn(house.url, dbname="postgres"))
+    execute(maintenance, f"CREATE DATABASE {house.name}_before_20300101_000000")  # the name that the old one would get
+    before = rows(house.url, "SELECT epoch_name()")
+    with pytest.raises(BackupError, match="already exists"):
+        restore(house.config, house.archives[0], house.name, 1_893_456_000.0)
+    assert rows(house.url, "SELECT epoch_name()") == before
+    query = "SELECT datname FROM pg_database WHERE datname LIKE %s"
+    assert rows(maintenance, query, (f"{house.name}_restored%",)) == []
+
+
 def test_old_archives_go_and_what_is_not_ours_stays(house: House) -> None:
     (house.backups / "messenger-mine.dump").write_bytes(b"PGDMP by hand")
+    (house.backups / "messenger-mine.json").write_text("a note of mine")
     (house.backups / "messenger-20300101T000000Z.dump.part").write_bytes(b"of a backup that was killed")
     taken = [take(house.config, 1_893_456_000.0 + day * 86_400)[0] for day in range(4)]
     assert [one.file for one in archive.manifests(house.backups)] == [one.file for one in taken[2:]]
