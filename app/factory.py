@@ -221,7 +221,7 @@ def _realtime(config: Config, metrics: Metrics, services: Services, db: Database
         beat_s=config.beat_s,
     )
     take_epoch = partial(upkeep.take_epoch, arrivals, cursors, postman, settlement, hub)
-    reconciler = Reconciler(messages, hub, settlement, postman, lobby, metrics, take_epoch)
+    reconciler = Reconciler(messages, hub, settlement, postman, lobby, metrics, cursors.own_word, take_epoch)
     gateway = Gateway(gatekeeper, services.tokens, metrics, faults, config.cors_origin, config.max_connections)
     return Realtime(
         faults=faults,

@@ -117,6 +117,16 @@ class Cursors:
             if mark.owed is None and now - mark.waiting_since > READ_SYNC_SLO_S:
                 mark.owed = self._outlet.owe_read_sync(conv, user, mark.device)
 
+    def own_word(self, conv: ConversationId, user: UserId, seq: int) -> tuple[DeviceId | None, int]:
+        """Who here said the marker that the log already shows, and what was counted of it: its commit is still on
+        its way back to us. (None, 0) when it is another node's. What was counted is given out once.
+        """
+        mark = self._read.get((user, conv))
+        if mark is None or mark.seq != seq:
+            return None, 0
+        counted, mark.owed = mark.owed or 0, 0
+        return mark.device, counted
+
     def _try(self, path: str, write: Callable[[], None]) -> None:
         """Write; what could not be written waits on."""
         try:

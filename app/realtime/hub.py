@@ -477,8 +477,8 @@ class Hub:
     ) -> bool:
         """`user` has read through `seq`: tell everybody who hears `conv`; False when that was told before.
 
-        `reader` is the device that said so. Another node and the log do not name it; it is not connected here
-        then, but for a poll that comes before this node's own word. `owed`: what `owe_read_sync` counted of it.
+        `reader` is the device that said so. Another node does not name it; it is not connected here then.
+        `owed`: what `owe_read_sync` counted of it.
         """
         if not self.wanted(conv) or not self._marks.is_news(user, conv, seq):
             return False

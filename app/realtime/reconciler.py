@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 import gevent
 
 from app import logs
-from app.domain.ids import ConversationId, UserId
+from app.domain.ids import ConversationId, DeviceId, UserId
 from app.domain.people import DeviceEvent, DeviceEventKind
 from app.errors import AppError
 from app.metrics import Metrics, path_of
@@ -48,14 +48,18 @@ class Reconciler:
         postman: Postman,
         lobby: Lobby,
         metrics: Metrics,
+        own_word: Callable[[ConversationId, UserId, int], tuple[DeviceId | None, int]],
         new_epoch: Callable[[str], None],
     ) -> None:
-        """`new_epoch` hears the database's name at the start, and when another one answers in its place."""
+        """`own_word`: as `Cursors.own_word`. `new_epoch` hears the database's name at the start, and when another
+        one answers in its place.
+        """
         self._messages = messages
         self._hub = hub
         self._settlement = settlement
         self._postman = postman
         self._lobby = lobby
+        self._own_word = own_word
         self._new_epoch = new_epoch
         self._recovered = {
             path: metrics.counter("messenger_fanout_recovered_total", path) for path in ("message", "read", "probe")
@@ -137,7 +141,8 @@ class Reconciler:
         for conv, first, last in news.fresh:
             self._settlement.owe(conv, first, last, now)
         for conv, user, seq, ts in news.reads:
-            if self._hub.read_mark(conv, user, seq, wire.frame(wire.ReadMark(conv, user, seq)), ts):
+            frame = wire.frame(wire.ReadMark(conv, user, seq))
+            if self._hub.read_mark(conv, user, seq, frame, ts, *self._own_word(conv, user, seq)):
                 self._recovered[self._path("read", conv)].add()
 
     def _path(self, path: str, conv: ConversationId) -> str:
