@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.resources import files
 from typing import Any
@@ -26,11 +26,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check found. `evidence` is a sentence that says how one knows; `figures` fill blanks, as they are shown."""
+    """What a check found. `evidence` says in a sentence how one knows; `figures` fill blanks, as they are shown."""
 
     state: State
     evidence: str
-    figures: Mapping[str, str] = {}
+    figures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
