@@ -35,6 +35,7 @@ LAZY_COMMANDS: Mapping[str, tuple[str, str]] = {
     "backfill": ("monitoring.backfill.command:backfill", "Compute slices that were not recorded, as TSDB blocks."),
     "event": ("monitoring.event.command:event", "Write down deploys, and list them."),
     "preview": ("monitoring.preview.command:preview", "Show dashboards on live data without Grafana, or as pictures."),
+    "verify": ("monitoring.verify.command:verify", "Hold the deployment checklist against a cluster, and sign it."),
     "oncall": ("monitoring.oncall.command:oncall", "Receive alerts from Alertmanager, keep and show them."),
 }
 """Commands that are imported only when they run: name -> (module:object, help of one line)."""

@@ -172,6 +172,10 @@ def _loss(evidence: Evidence) -> Result:
                f"reordered {history['reordered']}", multi_loss_percent=f"{100 * told['loss_rate']:.4f}")  # fmt: skip
 
 
+_OF_LOAD: Mapping[str, Callable[[str, Evidence], Result]] = {
+    "ran": _ran, "p95": _p95, "connections": _connections, "errors": _errors, "memory": _memory, "cpu": _cpu,
+}  # fmt: skip
+
 CHECKS: Mapping[str, Check] = {
     "jwt_secret": partial(_preflight, "JWT_SECRET"),
     "own_secrets": partial(_preflight, "JWT_SECRET"),
@@ -182,8 +186,8 @@ CHECKS: Mapping[str, Check] = {
     "postgres_version": partial(_preflight, "PostgreSQL", blank="postgres_version"),
     "redis_version": partial(_preflight, "Redis", blank="redis_version"),
     "migrated": partial(_preflight, "migrations"),
-    "backups": partial(_preflight, "backups"),
-    "certificate": partial(_preflight, "certificate"),
+    "backups": partial(_preflight, "backup"),
+    "certificate": partial(_preflight, "TLS"),
     "health": _health,
     "websocket": _websocket,
     "three_nodes": _three_nodes,
@@ -193,10 +197,10 @@ CHECKS: Mapping[str, Check] = {
     "devices_api": partial(_tried, "person", None, "/api/devices lists the device that asks, {ms:.0f} ms"),
     "person_made": partial(_tried, "person", None, "signed up and listed its devices in {ms:.0f} ms"),
     "login": partial(_tried, "person", None, "signed up and in in {ms:.0f} ms"),
-    "link": partial(_tried, "link", None, "offered, claimed, confirmed with the same code on both, welcomed: {ms:.0f} ms"),
+    "link": partial(_tried, "link", None, "offered, claimed, the same code on both, welcomed: {ms:.0f} ms"),
     "read_sync": partial(_tried, "read_sync", READ_SYNC_S, "from the word of one device to the other's: {ms:.0f} ms"),
     "revoke": partial(_tried, "revoke", None, "closed with 4401 and refused everywhere after {ms:.0f} ms"),
-    "message": partial(_tried, "message", FANOUT_P95_MS / 1000, "from one person's send to the other's socket: {ms:.0f} ms"),
+    "message": partial(_tried, "message", FANOUT_P95_MS / 1000, "from a send to the other's socket: {ms:.0f} ms"),
     "prometheus": _targets,
     "targets": _targets,
     "connections_active": _connections_active,
@@ -210,10 +214,5 @@ CHECKS: Mapping[str, Check] = {
     "multi_sent": partial(_count, "sent"),
     "multi_received": partial(_count, "received"),
     "multi_loss": _loss,
-} | {
-    f"{nodes}_{name}": partial(check, nodes)
-    for nodes in ("single", "multi")
-    for name, check in (
-        ("ran", _ran), ("p95", _p95), ("connections", _connections), ("errors", _errors), ("memory", _memory), ("cpu", _cpu)
-    )
-}  # fmt: skip
+    **{f"{nodes}_{name}": partial(check, nodes) for nodes in CONNECTIONS for name, check in _OF_LOAD.items()},
+}

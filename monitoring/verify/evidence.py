@@ -24,7 +24,7 @@ from monitoring.client.api import Api, ApiError
 from monitoring.client.http import Answer, ask
 from monitoring.errors import MonitoringError
 from monitoring.oncall.trial import Trial, TrialError
-from monitoring.probes.failures import Deadline, reason_of
+from monitoring.probes.failures import Deadline, reason
 from monitoring.probes.kinds.sockets import Link, ReadSync, Revoke, Two
 from monitoring.probes.members import Member, listening, same
 from monitoring.prometheus.client import Client
@@ -93,7 +93,7 @@ class Evidence:
             try:
                 self._tried[what] = TRIED[what](self.two).run(Deadline(time.time() + RUN_WITHIN_S))
             except Exception as error:  # whatever it is, the others are to be tried
-                self._tried[what] = Broken(f"{reason_of(error)}: {error}" if str(error) else reason_of(error))
+                self._tried[what] = Broken(f"{reason(error)}: {error}" if str(error) else reason(error))
         found = self._tried[what]
         if isinstance(found, Broken):
             raise found
