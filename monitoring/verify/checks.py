@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from monitoring.errors import MonitoringError
 from monitoring.verify.checklist import Result, State
-from monitoring.verify.evidence import BOARD_REFRESH, Broken, Evidence, NotGiven
+from monitoring.verify.evidence import TABLES, Broken, Evidence, NotGiven
 
 Check = Callable[[Evidence], Result]
 
@@ -15,6 +16,8 @@ READ_SYNC_S, FANOUT_P95_MS, BASELINE_P95_MS = 2.0, 250.0, 300.0
 CONNECTIONS = {"single": 10_000, "multi": 100_000}
 ERROR_SHARE = 0.01
 NODES = 3
+BOARD_REFRESH = "10s"
+YEAR_S = 365 * 86_400
 MB = 1024 * 1024
 
 
@@ -108,6 +111,70 @@ def _refresh(evidence: Evidence) -> Result:
     return _is(every == BOARD_REFRESH, f"the board's refresh is {every}")
 
 
+def _drawn(evidence: Evidence) -> Result:
+    return _is(*evidence.drawn())
+
+
+def _board_valid(evidence: Evidence) -> Result:
+    return _is(*evidence.monitoring("check"))
+
+
+def _scrape_config(evidence: Evidence) -> Result:
+    up = evidence.prometheus.instant('up{job="secure-messenger"}')
+    return _is(len(up) >= NODES, f"{len(up)} nodes are scraped", scrape_interval=evidence.scrape_interval)
+
+
+# --- what stands below -----------------------------------------------------------------------------------
+
+
+def _table(name: str, evidence: Evidence) -> Result:
+    return _is(name in evidence.indexed, f"PostgreSQL's catalogue: {', '.join(sorted(evidence.indexed)) or 'neither'}")
+
+
+def _indexes(evidence: Evidence) -> Result:
+    led = {table: evidence.indexed.get(table, set()) for table in TABLES}
+    good = "user_id" in led["devices"] and "device_id" in led["one_time_keys"]
+    return _is(good, "; ".join(f"{table}: indexes begin with {', '.join(sorted(led[table]))}" for table in TABLES))
+
+
+def _device_sessions(evidence: Evidence) -> Result:
+    count, one = evidence.sessions
+    return _is(count > 0, f"{count} in Redis; {one}")
+
+
+def _sticky(evidence: Evidence) -> Result:
+    there = re.search(r"^\s*ip_hash;", evidence.nginx, re.MULTILINE)
+    servers = len(set(re.findall(r"^\s*server\s+([\w.\-:\[\]]+)[^{\n]*;", evidence.nginx, re.MULTILINE)))
+    return _is(bool(there), f"ip_hash is {'set' if there else 'not set'}, {servers} servers")
+
+
+def _logs(evidence: Evidence) -> Result:
+    lines, errors = evidence.log_errors
+    return _is(not errors, f"{len(errors)} of {lines:,} lines are errors" + (f": {errors[0]}" if errors else ""))
+
+
+def _between_nodes(evidence: Evidence) -> Result:
+    return _is(True, f"a message from the first node to the second: {1000 * evidence.between_nodes_s():.0f} ms")
+
+
+def _page(evidence: Evidence) -> Result:
+    said = evidence.headers("/", **{"Accept-Encoding": "br"})
+    kind = said.get("content-type", "")
+    return _is(kind.startswith("text/html"), f"/ is {kind or 'nothing'}, {said.get('content-encoding', 'not')} encoded")
+
+
+def _cache_year(evidence: Evidence) -> Result:
+    name = re.search(rb'(?:src|href)="(/?assets/[^"]+)"', evidence.get("/").body)
+    if name is None:
+        raise Broken("the page names no versioned file")
+    path = "/" + name[1].decode().lstrip("/")
+    said = evidence.headers(path).get("cache-control", "")
+    age = re.search(r"max-age=(\d+)", said)
+    return _is(
+        age is not None and int(age[1]) >= YEAR_S and "immutable" in said, f"{path}: Cache-Control: {said or 'none'}"
+    )
+
+
 def _alert(part: int, blank: str, words: str, evidence: Evidence) -> Result:
     seconds = evidence.drill[part]
     return _is(True, f"a drill through Alertmanager and on-call: {words} after {seconds:.1f} s",
@@ -187,6 +254,21 @@ CHECKS: Mapping[str, Check] = {
     "redis_version": partial(_preflight, "Redis", blank="redis_version"),
     "migrated": partial(_preflight, "migrations"),
     "backups": partial(_preflight, "backup"),
+    "device_table": partial(_table, "devices"),
+    "one_time_key_table": partial(_table, "one_time_keys"),
+    "device_indexes": _indexes,
+    "device_sessions": _device_sessions,
+    "sticky": _sticky,
+    "logs": _logs,
+    "between_nodes": _between_nodes,
+    "web_client": _page,
+    "cache_year": _cache_year,
+    "scrape_config": _scrape_config,
+    "dashboard_valid": _board_valid,
+    "panels_drawn": _drawn,
+    "link_by_code": partial(_tried, "code", None, "a new device typed it and is in the list: {ms:.0f} ms"),
+    "revoked_from_list": partial(_tried, "code", None, "a linked device was in the list, and after its end was not"),
+    "receipt": partial(_tried, "message", None, "the sender was told that it arrived"),
     "certificate": partial(_preflight, "TLS"),
     "health": _health,
     "websocket": _websocket,

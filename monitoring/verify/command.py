@@ -38,6 +38,11 @@ _FOLDER = click.option(
 @click.option("--oncall-name", default="oncall", show_default=True, help="Somebody with an account there.")
 @click.option("--password-file", type=_FILE, help="Their password.")
 @click.option("--env-file", type=_FILE, help="The settings of the nodes, for `app preflight`.")
+@click.option("--nginx-conf", type=_FILE, help="What nginx runs with.")
+@click.option(
+    "--logs", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The folder of *.log files."
+)
+@click.option("--node-url", "node_urls", multiple=True, help="A node itself, past nginx; twice or more.")
 @click.option("--board", type=_FILE, help="The dashboard as JSON.")
 @click.option(
     "--probe-token-file", type=_FILE, help="PROBE_TOKEN of the nodes: keeps our people out of users' figures."
@@ -56,6 +61,9 @@ def verify(
     oncall_name: str,
     password_file: Path | None,
     env_file: Path | None,
+    nginx_conf: Path | None,
+    logs: Path | None,
+    node_urls: tuple[str, ...],
     board: Path | None,
     probe_token_file: Path | None,
     single_load: Path | None,
@@ -82,6 +90,9 @@ def verify(
             oncall=oncall,
             oncall_login=(oncall_name, _line(password_file)) if password_file else None,
             env_file=env_file,
+            nginx_conf=nginx_conf,
+            logs=logs,
+            node_urls=[one.rstrip("/") for one in node_urls],
             board=board,
             probe_token=_line(probe_token_file) if probe_token_file else None,
             single_load=single_load,
