@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+import yaml
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from monitoring.errors import ConfigError, Mistake, PrometheusError, UnreachableError
@@ -134,6 +135,11 @@ class Client:
         except _NotFoundError:
             return None
         return {str(key): str(value) for key, value in data.items()}
+
+    def configuration(self) -> dict[str, Any]:
+        """What it runs with. Raises PrometheusError."""
+        found: dict[str, Any] = yaml.safe_load(self._data("GET", "status/config", {})["yaml"])
+        return found
 
     def metadata(self) -> dict[str, str]:
         """The type of each family that targets tell of; of several the first. Raises PrometheusError."""

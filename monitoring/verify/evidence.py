@@ -21,7 +21,6 @@ from typing import Any, Protocol
 import psycopg2
 import redis
 import requests
-import yaml
 from dotenv import dotenv_values
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -107,7 +106,7 @@ class Evidence:
         if what not in self._tried:
             try:
                 self._tried[what] = TRIED[what](self.two).run(Deadline(time.time() + RUN_WITHIN_S))
-            except Exception as error:  # whatever it is, the others are to be tried
+            except Exception as error:  # noqa: BLE001  whatever it is, the others are to be tried
                 self._tried[what] = Broken(f"{reason(error)}: {error}" if str(error) else reason(error))
         found = self._tried[what]
         if isinstance(found, Broken):
@@ -129,7 +128,9 @@ class Evidence:
         if self.where.env_file is None:
             raise NotGiven("no --env-file names the settings of the nodes")
         words = [sys.executable, "-m", "app", "--env-file", str(self.where.env_file), "preflight", "--json"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(  # noqa: S603  our own arguments
+            words, capture_output=True, text=True, timeout=COMMAND_WITHIN_S, check=False
+        )
         try:
             return {finding["name"]: finding for finding in json.loads(done.stdout)}
         except ValueError:
@@ -215,7 +216,7 @@ class Evidence:
         two = Two(self._member(here), self._member(there))
         try:
             return Message(two).run(Deadline(time.time() + RUN_WITHIN_S))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  as in `took_s`
             raise Broken(f"{reason(error)}: {error}") from None
 
     @staticmethod
@@ -253,9 +254,7 @@ class Evidence:
     @cached_property
     def scrape_interval(self) -> str:
         """That of the running Prometheus. Raises NotGiven or PrometheusError."""
-        told = self.prometheus.answer("GET", "/api/v1/status/config", {}).json()
-        found: str = yaml.safe_load(told["data"]["yaml"])["global"]["scrape_interval"]
-        return found
+        return str(self.prometheus.configuration()["global"]["scrape_interval"])
 
     def monitoring(self, *words: str) -> tuple[bool, str]:
         """Whether a command of ours is content, and its last line. Raises NotGiven."""
@@ -263,7 +262,9 @@ class Evidence:
         if board is None:
             raise NotGiven("no --board")
         command = [sys.executable, "-m", "monitoring", words[0], str(board), *words[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_WITHIN_S, check=False)
+        done = subprocess.run(  # noqa: S603  our own arguments
+            command, capture_output=True, text=True, timeout=COMMAND_WITHIN_S, check=False
+        )
         said = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
         return done.returncode == 0, said[-1]
 
