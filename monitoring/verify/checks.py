@@ -164,15 +164,14 @@ def _page(evidence: Evidence) -> Result:
 
 
 def _cache_year(evidence: Evidence) -> Result:
-    name = re.search(rb'(?:src|href)="(/?assets/[^"]+)"', evidence.get("/").body)
+    name = re.search(rb'(?:src|href)="[./]*(assets/[^"]+)"', evidence.get("/").body)
     if name is None:
         raise Broken("the page names no versioned file")
-    path = "/" + name[1].decode().lstrip("/")
+    path = f"/{name[1].decode()}"
     said = evidence.headers(path).get("cache-control", "")
     age = re.search(r"max-age=(\d+)", said)
-    return _is(
-        age is not None and int(age[1]) >= YEAR_S and "immutable" in said, f"{path}: Cache-Control: {said or 'none'}"
-    )
+    good = age is not None and int(age[1]) >= YEAR_S and "immutable" in said
+    return _is(good, f"{path}: Cache-Control: {said or 'none'}")
 
 
 def _alert(part: int, blank: str, words: str, evidence: Evidence) -> Result:

@@ -40,7 +40,7 @@ _FOLDER = click.option(
 @click.option("--env-file", type=_FILE, help="The settings of the nodes, for `app preflight`.")
 @click.option("--nginx-conf", type=_FILE, help="What nginx runs with.")
 @click.option(
-    "--logs", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The folder of *.log files."
+    "--logs", type=click.Path(path_type=Path, file_okay=False, exists=True), help="The folder of their *.log."
 )
 @click.option("--node-url", "node_urls", multiple=True, help="A node itself, past nginx; twice or more.")
 @click.option("--board", type=_FILE, help="The dashboard as JSON.")

@@ -167,7 +167,7 @@ class Evidence:
         try:
             with closing(redis.Redis.from_url(url, socket_timeout=5, decode_responses=True)) as client:
                 keys = list(client.scan_iter("device:*:session", count=1_000))
-                return len(keys), f"{keys[0]}: {client.get(keys[0])}" if keys else ""
+                return len(keys), f"{keys[0]}: {client.get(keys[0])!s}" if keys else ""
         except redis.RedisError as error:
             raise Broken(f"Redis: {error}") from None
 
