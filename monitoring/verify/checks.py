@@ -48,6 +48,12 @@ def _preflight(name: str, evidence: Evidence, blank: str = "") -> Result:
     return _is(good, f"preflight: {words}", **({blank: found["found"].removeprefix("version ")} if blank else {}))
 
 
+def _certificate(evidence: Evidence) -> Result:
+    if not evidence.tls:
+        raise NotGiven("--url is not https")
+    return _preflight("TLS", evidence)
+
+
 def _health(evidence: Evidence) -> Result:
     answer = evidence.get("/health/ready")
     found = answer.json() if answer.status == 200 else {}
@@ -268,7 +274,7 @@ CHECKS: Mapping[str, Check] = {
     "link_by_code": partial(_tried, "code", None, "a new device typed it and is in the list: {ms:.0f} ms"),
     "revoked_from_list": partial(_tried, "code", None, "a linked device was in the list, and after its end was not"),
     "receipt": partial(_tried, "message", None, "the sender was told that it arrived"),
-    "certificate": partial(_preflight, "TLS"),
+    "certificate": _certificate,
     "health": _health,
     "websocket": _websocket,
     "three_nodes": _three_nodes,

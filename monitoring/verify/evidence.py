@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import psycopg2
 import redis
@@ -122,12 +123,20 @@ class Evidence:
 
     # --- settings ------------------------------------------------------------------------------------
 
+    @property
+    def tls(self) -> str | None:
+        """host:port whose certificate is looked at; None: people reach it without TLS."""
+        parts = urlsplit(self.where.url)
+        return f"{parts.hostname}:{parts.port or 443}" if parts.scheme == "https" else None
+
     @cached_property
     def preflight(self) -> Mapping[str, Mapping[str, str]]:
         """What `python -m app preflight` found, by name. Raises NotGiven or Broken."""
         if self.where.env_file is None:
             raise NotGiven("no --env-file names the settings of the nodes")
         words = [sys.executable, "-m", "app", "--env-file", str(self.where.env_file), "preflight", "--json"]
+        if self.tls:
+            words += ["--tls", self.tls]
         done = subprocess.run(  # noqa: S603  our own arguments
             words, capture_output=True, text=True, timeout=COMMAND_WITHIN_S, check=False
         )
