@@ -68,10 +68,10 @@ def verified(folder: Path, ports: Mapping[str, str]) -> None:
     lines = re.findall(r"^(ticked|failed|not run) +(\w+):", done.stderr, re.MULTILINE)
     states = {name: state for state, name in lines}
     wanted = [
-        "database_url", "redis_version", "sticky", "targets", "alert_told", "alert_resolved", "migrated", "device_table",
-        "device_indexes", "three_nodes", "health", "web_client", "link", "link_by_code", "revoke",
-        "revoked_from_list", "login", "bus", "between_nodes", "device_sessions", "scrape_config", "dashboard_valid", "panels_drawn",
-        "cache_year", "websocket", "devices_api", "metrics", "connections_active", "refresh", "receipt",
+        "database_url", "redis_version", "sticky", "targets", "alert_told", "alert_resolved", "migrated",
+        "device_table", "device_indexes", "three_nodes", "health", "web_client", "link", "link_by_code", "revoke",
+        "revoked_from_list", "login", "bus", "between_nodes", "device_sessions", "scrape_config", "dashboard_valid",
+        "panels_drawn", "cache_year", "websocket", "devices_api", "metrics", "connections_active", "refresh", "receipt",
     ]  # fmt: skip
     assert [name for name in wanted if states[name] != "ticked"] == [], done.stderr
     assert states["multi_loss"] == states["code_back"] == "not run"
